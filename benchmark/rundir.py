@@ -1,0 +1,356 @@
+"""The run directory: every file that a job reads or writes, its format, and the order of writing.
+
+Ground floor: standard library and numpy only.  Files are written to a temporary name, flushed to disk and renamed, so
+that a reader sees a whole file or none.  ``result.json`` is written last: its existence means that the run succeeded.
+
+Layout::
+
+    run.json            the resolved run                      result.json    final metrics, written last
+    predictions.npz     labels and log-probabilities          failure.json   instead of it: kind, message, traceback
+    evaluation.json     confusion, per class, ROC, calibration
+    profile.json        latency, throughput, memory           model.safetensors   best by validation
+    checkpoint/events.jsonl   one line per epoch              attempts/<n>/       log.txt and what the launcher keeps
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal, TypeVar, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.run import Run
+
+FailureKind = Literal["diverged", "oom", "data", "config", "error", "timeout", "killed", "stopped", "infrastructure"]
+SCHEMA_VERSION = 1
+T = TypeVar("T")
+
+
+class BrokenFile(Exception):
+    """A file of a run directory is unreadable, truncated or of another version; the message names it."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What an epoch brought.  ``epoch`` counts from 1, ``time`` is Unix seconds, ``metrics`` has ``train/…``, ``val/…``
+    and ``cost/…`` names."""
+
+    epoch: int
+    step: int
+    time: float
+    metrics: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.  ``metrics`` maps names to values, ``None`` where undefined, with the reason in ``undefined``.
+
+    ``val/…`` values are those of ``best_epoch``, the epoch whose weights were tested.  ``architecture`` says in words
+    which network was trained; ``notes`` what a reader should know (an enlarged input, a dropped batch).
+    """
+
+    run_id: str
+    metrics: Mapping[str, float | None]
+    undefined: Mapping[str, str]
+    best_epoch: int
+    epochs: int
+    started: float
+    finished: float
+    architecture: str
+    environment: Mapping[str, str | int | float]
+    notes: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run has no result.  ``step`` is the last optimizer step, where known."""
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+    step: int | None = None
+    time: float = 0.0
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(FailureKind):
+            raise ValueError(f"unknown failure kind {self.kind!r}")
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """One class's row of the per-class table; ``None`` where undefined, with the reason in ``undefined``."""
+
+    name: str
+    support: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    roc_auc: float | None
+    undefined: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """One class against the rest: rates of false and true positives, from (0, 0) to (1, 1), at most 200 points."""
+
+    name: str
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Predictions whose top probability lies in (lower, upper]."""
+
+    lower: float
+    upper: float
+    count: int
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the figures are drawn from, for one split.  ``confusion[i][j]`` counts true class i predicted as j."""
+
+    confusion: tuple[tuple[int, ...], ...]
+    per_class: tuple[ClassMetrics, ...]
+    roc: tuple[RocCurve, ...]
+    calibration: tuple[CalibrationBin, ...]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One split's predictions: ``ids`` (n,) str, ``labels`` (n,) int64, ``log_probs`` (n, classes) float32."""
+
+    ids: npt.NDArray[np.str_]
+    labels: npt.NDArray[np.int64]
+    log_probs: npt.NDArray[np.float32]
+
+
+class RunDir:
+    """The files of one run under ``path``.
+
+    A SageMaker job has them in several places, so each group has its own directory; on the user's machine they are
+    all ``path``.
+    """
+
+    def __init__(self, path: Path, *, checkpoint: Path | None = None, model: Path | None = None) -> None:
+        self.path = path
+        self.checkpoint = checkpoint or path / "checkpoint"
+        self.model = (model or path) / "model.safetensors"
+
+    def __repr__(self) -> str:
+        return f"RunDir({str(self.path)!r})"
+
+    @property
+    def events_path(self) -> Path:
+        return self.checkpoint / "events.jsonl"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path / "lock"
+
+    def attempt(self, number: int) -> Path:
+        """The directory of attempt ``number`` (from 1), made if missing."""
+        path = self.path / "attempts" / str(number)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def log_path(self, number: int) -> Path:
+        return self.path / "attempts" / str(number) / "log.txt"
+
+    def log_tail(self, number: int, lines: int = 20) -> str:
+        """The last lines of an attempt's log, or an empty text."""
+        try:
+            with self.log_path(number).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 65536))
+                return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+        except FileNotFoundError:
+            return ""
+
+    def write_run(self, run: Run) -> None:
+        write_json(self.path / "run.json", run.to_json())
+
+    def read_run(self) -> Run:
+        path = self.path / "run.json"
+        try:
+            return Run.from_json(_read_json(path))
+        except ValueError as error:
+            raise BrokenFile(f"{path}: {error}") from error
+
+    def write_result(self, result: Result) -> None:
+        """Written last: a run directory with this file is a run that succeeded."""
+        write_json(self.path / "result.json", dataclasses.asdict(result))
+
+    def read_result(self) -> Result | None:
+        """The result, or ``None`` where the run has not succeeded."""
+        path = self.path / "result.json"
+        if not path.exists():
+            return None
+        document = _read_record(path, Result)
+        return dataclasses.replace(document, notes=tuple(document.notes))
+
+    def write_failure(self, failure: Failure) -> None:
+        write_json(self.path / "failure.json", dataclasses.asdict(failure))
+
+    def read_failure(self) -> Failure | None:
+        path = self.path / "failure.json"
+        return _read_record(path, Failure) if path.exists() else None
+
+    def clear_failure(self) -> None:
+        """Before a new attempt: what an earlier one failed of is kept in the journal."""
+        (self.path / "failure.json").unlink(missing_ok=True)
+
+    def append_event(self, event: Event) -> None:
+        """Adds one line and flushes it to disk.  An epoch that is already there keeps its first line, and a line
+        torn by a crash is cut off before anything is appended."""
+        self.checkpoint.mkdir(parents=True, exist_ok=True)
+        known = self.read_events()
+        if any(event.epoch == each.epoch for each in known):
+            return
+        with self.events_path.open("ab") as file:
+            file.truncate(_whole_lines(self.events_path))
+            file.write(json.dumps(dataclasses.asdict(event)).encode() + b"\n")
+            _flush(file)
+
+    def read_events(self) -> tuple[Event, ...]:
+        """The epochs so far, in order; a torn last line is not there yet.
+
+        Raises:
+            BrokenFile: a line before the last is not an event.
+        """
+        try:
+            text = self.events_path.read_bytes()
+        except FileNotFoundError:
+            return ()
+        whole = text[: text.rfind(b"\n") + 1].splitlines()
+        try:
+            return tuple(Event(**json.loads(line)) for line in whole)
+        except (ValueError, TypeError) as error:
+            raise BrokenFile(f"{self.events_path}: not a list of epochs: {error}") from error
+
+    def write_evaluation(self, evaluation: Mapping[str, Evaluation], classes: tuple[str, ...]) -> None:
+        """``evaluation`` maps ``val`` and ``test`` to what their figures are drawn from."""
+        splits = {name: dataclasses.asdict(each) for name, each in evaluation.items()}
+        document = {"schema_version": SCHEMA_VERSION, "classes": classes, "splits": splits}
+        write_json(self.path / "evaluation.json", document)
+
+    def read_evaluation(self) -> dict[str, Evaluation]:
+        """Split name -> :class:`Evaluation`."""
+        path = self.path / "evaluation.json"
+        document = _read_json(path)
+        try:
+            return {name: _evaluation(each) for name, each in document["splits"].items()}
+        except (KeyError, TypeError) as error:
+            raise BrokenFile(f"{path}: not an evaluation: {error}") from error
+
+    def write_predictions(self, predictions: Mapping[str, Predictions], classes: tuple[str, ...]) -> None:
+        arrays: dict[str, npt.NDArray[Any]] = {"classes": np.array(classes, dtype=np.str_)}
+        for split, each in predictions.items():
+            arrays[f"{split}_ids"] = each.ids.astype(np.str_)
+            arrays[f"{split}_labels"] = each.labels.astype(np.int64)
+            arrays[f"{split}_log_probs"] = each.log_probs.astype(np.float32)
+        with atomic(self.path / "predictions.npz") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    def read_predictions(self, split: str) -> Predictions:
+        path = self.path / "predictions.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return Predictions(file[f"{split}_ids"], file[f"{split}_labels"], file[f"{split}_log_probs"])
+        except (OSError, KeyError, ValueError, EOFError) as error:
+            raise BrokenFile(f"{path}: not predictions for {split!r}: {error}") from error
+
+    def write_profile(self, profile: Mapping[str, float | None]) -> None:
+        """``speed/…`` names and their values, measured apart from training."""
+        write_json(self.path / "profile.json", {"schema_version": SCHEMA_VERSION, "metrics": dict(profile)})
+
+    def read_profile(self) -> dict[str, float | None]:
+        """The profile's ``speed/…`` values; empty where none was taken."""
+        path = self.path / "profile.json"
+        return dict(_read_json(path)["metrics"]) if path.exists() else {}
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that appears under ``path`` whole when the block ends, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            _flush(file)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Writes ``document`` as JSON, atomically.
+
+    Raises:
+        ValueError: it holds NaN or an infinity, for which JSON has no word.
+    """
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+    with atomic(path) as file:
+        file.write(text.encode() + b"\n")
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory survive a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _flush(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _whole_lines(path: Path) -> int:
+    return path.read_bytes().rfind(b"\n") + 1
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BrokenFile(f"{path}: cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise BrokenFile(f"{path}: not a JSON object")
+    return document
+
+
+def _read_record(path: Path, kind: type[T]) -> T:
+    document = _read_json(path)
+    if document.get("schema_version") != SCHEMA_VERSION:
+        raise BrokenFile(f"{path}: of version {document.get('schema_version')}; this program reads {SCHEMA_VERSION}")
+    try:
+        return kind(**document)
+    except (TypeError, ValueError) as error:
+        raise BrokenFile(f"{path}: not a {kind.__name__}: {error}") from error
+
+
+def _evaluation(document: Mapping[str, Any]) -> Evaluation:
+    return Evaluation(
+        confusion=tuple(tuple(row) for row in document["confusion"]),
+        per_class=tuple(ClassMetrics(**each) for each in document["per_class"]),
+        roc=tuple(RocCurve(each["name"], tuple(each["fpr"]), tuple(each["tpr"])) for each in document["roc"]),
+        calibration=tuple(CalibrationBin(**each) for each in document["calibration"]),
+    )

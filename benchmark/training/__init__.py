@@ -1,0 +1,1 @@
+"""The program inside a job.  Imports torch; never MLflow, SageMaker, click or matplotlib."""

@@ -1,0 +1,1 @@
+"""Ways to start an attempt at a run."""

@@ -1,0 +1,1 @@
+"""Results to leaderboard: statistics, figures and pages.  Knows neither launchers nor training."""
