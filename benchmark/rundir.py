@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar, get_args
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -167,6 +168,12 @@ class RunDir:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    @property
+    def last_attempt(self) -> int:
+        """The number of the latest attempt; 0 where there was none."""
+        numbers = (int(each.name) for each in (self.path / "attempts").glob("*") if each.name.isdigit())
+        return max(numbers, default=0)
+
     def log_path(self, number: int) -> Path:
         return self.path / "attempts" / str(number) / "log.txt"
 
@@ -209,8 +216,13 @@ class RunDir:
         return _read_record(path, Failure) if path.exists() else None
 
     def clear_failure(self) -> None:
-        """Before a new attempt: what an earlier one failed of is kept in the journal."""
+        """What an attempt failed of is kept in the journal."""
         (self.path / "failure.json").unlink(missing_ok=True)
+
+    def clear_outcome(self) -> None:
+        """Before a new attempt: neither an earlier failure nor an earlier result is taken for its own."""
+        self.clear_failure()
+        (self.path / "result.json").unlink(missing_ok=True)
 
     def append_event(self, event: Event) -> None:
         """Adds one line and flushes it to disk.  An epoch that is already there keeps its first line, and a line
@@ -267,9 +279,9 @@ class RunDir:
     def read_predictions(self, split: str) -> Predictions:
         path = self.path / "predictions.npz"
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 return Predictions(file[f"{split}_ids"], file[f"{split}_labels"], file[f"{split}_log_probs"])
-        except (OSError, KeyError, ValueError, EOFError) as error:
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
             raise BrokenFile(f"{path}: not predictions for {split!r}: {error}") from error
 
     def write_profile(self, profile: Mapping[str, float | None]) -> None:

@@ -1,1 +1,77 @@
-"""Ways to start an attempt at a run."""
+"""Ways to start an attempt at a run: the interface of a launcher, and the modes by name.
+
+A launcher starts a job and nothing else.  Resuming, retries, concurrency and publishing are above it, once, in
+``benchmark.sweep``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+from benchmark.run import Run
+from benchmark.rundir import Failure, RunDir
+
+MODES: Mapping[str, str] = {"fast_local": "launch.fast_local:FastLocal"}
+"""Mode -> where its launcher stands; imported when it is asked for."""
+
+ALIASES: Mapping[str, str] = {"fast_local_mode": "fast_local", "local_mode": "local", "aws_mode": "aws"}
+"""The original project's spellings."""
+
+PLANNED: Mapping[str, str] = {"local": "SageMaker local mode (Docker)", "aws": "SageMaker training jobs in AWS"}
+"""Modes that have a name but no launcher yet."""
+
+
+class ModeError(Exception):
+    """A mode that cannot be used; the message says which can."""
+
+
+@dataclass(frozen=True)
+class JobState:
+    """Running, or ended.  What a job achieved is read from its run directory; ``failure`` is what only the launcher
+    knows of a job that ended without a result or a failure of its own."""
+
+    status: Literal["running", "ended"]
+    failure: Failure | None = None
+
+
+class Job(Protocol):
+    """The handle of a started attempt."""
+
+    def poll(self) -> JobState:
+        """What is known now; returns at once."""
+        ...
+
+    def cancel(self) -> None:
+        """Stops the job and everything it started, and returns when it is gone."""
+        ...
+
+
+class Launcher(Protocol):
+    """One way to start an attempt."""
+
+    def submit(self, run: Run, rundir: RunDir, attempt: int, data: Path) -> Job:
+        """Starts attempt number ``attempt`` at ``run`` over the decoded images in ``data``."""
+        ...
+
+    def adopt(self, run: Run, rundir: RunDir, attempt: int) -> Job | None:
+        """The handle of an attempt that an earlier process started and that still lives, else ``None``."""
+        ...
+
+
+def make(mode: str) -> Launcher:
+    """The launcher of ``mode`` (or of the original project's spelling of it).
+
+    Raises:
+        ModeError: there is no such mode, or not yet.
+    """
+    name = ALIASES.get(mode, mode)
+    if name in PLANNED and name not in MODES:
+        raise ModeError(f"mode {mode}: {PLANNED[name]} is not there yet; use fast_local")
+    if name not in MODES:
+        raise ModeError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
+    module, attribute = MODES[name].split(":")
+    return cast(Launcher, getattr(importlib.import_module(module), attribute)())

@@ -1,0 +1,40 @@
+# `make benchmark` runs the shipped experiment, `make test` the tests; both make .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+.PHONY: benchmark quick test test-all lint coverage nightly clean
+
+benchmark: $(VENV)/installed
+	$(BIN)/python -m benchmark run experiments.yaml
+
+quick: $(VENV)/installed
+	$(BIN)/python -m benchmark run experiments/quick.yaml
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/installed-test
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+nightly: $(VENV)/installed-test
+	$(BIN)/python perf/lenet.py --seeds 0 1 2
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) .
+	touch $@
+
+$(VENV)/installed-test: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) '.[test,lint]'
+	touch $@ $(VENV)/installed

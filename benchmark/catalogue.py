@@ -1,0 +1,201 @@
+"""What is known of each model, without importing torch: names, parameters, multiply-adds, minimum image size.
+
+A child process (:mod:`benchmark.training.describe`) finds it out once; the answers are kept in the cache, one small
+JSON file each, under a key of the library versions and of our own model code, so that several commands may read and
+write at a time and an upgrade starts afresh.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import hashlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.families import family
+from benchmark.run import canonical_json
+from benchmark.rundir import write_json
+
+FEW = 60
+"""So many models at most are described by a search that was not asked for details: about a minute, the first time."""
+
+_ROOT = Path(__file__).parent
+_CODE = ("macs", "lenet", "small", "timm_models", "torchvision_models", "models", "describe")
+_LIBRARIES = ("torch", "torchvision", "timm")
+
+
+class CatalogueError(Exception):
+    """The libraries are missing or broken, or the cache cannot be written; the message says which."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A network to be described; ``model_args`` is the canonical JSON of the mapping, ``image_size`` in pixels."""
+
+    model: str
+    model_args: str
+    image_size: int
+    channels: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a network at one image size.
+
+    ``parameters`` include auxiliary heads; ``macs``, the multiply-adds of one image's forward pass, do not.
+    ``minimum_size`` is the smallest square image, in pixels, that works; where the image size asked for does not, it
+    is the next larger one that does, ``error`` says so and the other numbers are those at that size.  Any other
+    ``error`` leaves the numbers 0.
+    """
+
+    parameters: int
+    macs: int
+    architecture: str
+    minimum_size: int
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a list of models; ``facts`` are ``None`` where nobody has asked for them yet."""
+
+    name: str
+    family: str
+    facts: ModelFacts | None
+
+
+def names(cache: Path) -> tuple[str, ...]:
+    """Every name that a model may have.
+
+    Raises:
+        CatalogueError: see there.
+    """
+    return tuple(_name_lists(cache)["names"])
+
+
+def describe(specs: Sequence[ModelSpec], cache: Path) -> dict[ModelSpec, ModelFacts]:
+    """The facts of each of ``specs``, from the cache where they are known; a spec that makes no sense has an ``error``.
+
+    Raises:
+        CatalogueError: see there.
+    """
+    directory = _directory(cache)
+    known = _known(specs, directory)
+    unknown = [spec for spec in dict.fromkeys(specs) if spec not in known]
+    if unknown:
+        known.update(_found_out(unknown, directory))
+    return known
+
+
+def search(pattern: str, cache: Path, *, details: bool | None = None) -> tuple[Row, ...]:
+    """The models whose name matches a glob, or contains a text without ``*?[``, each network once.
+
+    Args:
+        details: describe all of them, as :func:`listing_spec` says (seconds for ten, once); ``None``: only if there
+            are few; ``False``: none.  Those already described always have their facts.
+
+    Raises:
+        CatalogueError: see there.
+    """
+    glob = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
+    found = [name for name in _name_lists(cache)["listed"] if fnmatch.fnmatchcase(name, glob)]
+    specs = [listing_spec(name) for name in found]
+    wanted = len(found) <= FEW if details is None else details
+    facts = describe(specs, cache) if wanted else _known(specs, _directory(cache))
+    return tuple(Row(name, family(name), facts.get(spec)) for name, spec in zip(found, specs, strict=True))
+
+
+def listing_spec(model: str) -> ModelSpec:
+    """What a list of models shows: 32-pixel RGB images of 10 classes, larger where the model needs it."""
+    return ModelSpec(model, "{}", image_size=32, channels=3, classes=10)
+
+
+def _name_lists(cache: Path) -> dict[str, list[str]]:
+    path = _directory(cache) / "names.json"
+    stored = _read(path)
+    if stored is None:
+        (stored,) = _ask({"names": True})
+        _write(path, stored)
+    return {"names": stored["names"], "listed": stored["listed"]}
+
+
+def _known(specs: Iterable[ModelSpec], directory: Path) -> dict[ModelSpec, ModelFacts]:
+    documents = ((spec, _read(_path(directory, spec))) for spec in dict.fromkeys(specs))
+    return {spec: ModelFacts(**document["facts"]) for spec, document in documents if document}
+
+
+def _found_out(specs: Sequence[ModelSpec], directory: Path) -> dict[ModelSpec, ModelFacts]:
+    """Asks the child; each answer is kept as soon as it comes, so that an interrupted search goes on where it was."""
+    found = {}
+    for answer in _ask({"specs": [dataclasses.asdict(spec) for spec in specs]}):
+        spec = ModelSpec(**answer["spec"])
+        _write(_path(directory, spec), answer)
+        found[spec] = ModelFacts(**answer["facts"])
+    return found
+
+
+def _directory(cache: Path) -> Path:
+    """Where the facts of these libraries and this code are kept."""
+    try:
+        versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    except importlib.metadata.PackageNotFoundError as error:
+        raise CatalogueError(f"{error.name} is not installed: install torch, torchvision and timm") from error
+    code = hashlib.sha256(b"".join((_ROOT / "training" / f"{name}.py").read_bytes() for name in _CODE)).hexdigest()
+    key = hashlib.sha256(canonical_json({**versions, "code": code}).encode()).hexdigest()[:16]
+    return cache / "models" / key
+
+
+def _path(directory: Path, spec: ModelSpec) -> Path:
+    return directory / f"{hashlib.sha256(canonical_json(dataclasses.asdict(spec)).encode()).hexdigest()[:16]}.json"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A stored answer; what is missing or damaged is found out again."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    try:
+        write_json(path, document)
+    except OSError as error:
+        remedy = "set TORCH_IMAGE_BENCHMARK_CACHE to a directory that can be written"
+        raise CatalogueError(f"{path}: cannot be written ({error.strerror}): {remedy}") from error
+
+
+def _ask(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The child's answers, as they come."""
+    # -P: the working directory may have a package of the same name; the path leads to this very copy instead.
+    command = [sys.executable, "-P", "-m", "benchmark.training.describe"]
+    path = os.pathsep.join(filter(None, (str(_ROOT.parent), os.environ.get("PYTHONPATH"))))
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
+    with tempfile.TemporaryFile() as requests, tempfile.TemporaryFile() as errors:
+        requests.write(json.dumps(request).encode())
+        requests.seek(0)
+        with subprocess.Popen(
+            command, stdin=requests, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True, encoding="utf-8"
+        ) as child:
+            try:
+                assert child.stdout is not None
+                for line in child.stdout:
+                    yield json.loads(line)
+            except BaseException:
+                child.kill()
+                raise
+        if child.returncode:
+            errors.seek(0)
+            tail = "\n".join(errors.read().decode(errors="replace").splitlines()[-20:])
+            raise CatalogueError(f"describing models failed with exit status {child.returncode}:\n{tail}")

@@ -1,0 +1,214 @@
+"""The command line: the only place that prints.
+
+Exit codes: 0 all done, 1 some runs failed, 2 configuration, 3 environment, 4 incomplete, 130 interrupted.  Heavy
+libraries are imported in the commands that need them, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from benchmark import __version__
+
+FAILED, CONFIGURATION, ENVIRONMENT, INCOMPLETE, INTERRUPTED = 1, 2, 3, 4, 130
+
+
+class Program(click.Group):
+    """Turns every expected error into its message and exit code; a traceback is always our mistake."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from benchmark.errors import exit_code
+
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            code = exit_code(error)
+            if code is None:
+                raise
+            click.echo(str(error), err=True)
+            ctx.exit(code)
+
+
+experiment_argument = click.argument(
+    "experiment", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[EXPERIMENT.YAML]"
+)
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key for every run, over the YAML. Repeatable."
+)
+results_option = click.option(
+    "--results",
+    default=Path("results"),
+    type=click.Path(file_okay=False, path_type=Path),
+    show_default=True,
+    help="Where results are kept.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+
+
+def common(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments of every command that reads an experiment."""
+    return experiment_argument(set_option(results_option(json_option(command))))
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="torch-image-benchmark")
+def main() -> None:
+    """Benchmark PyTorch image classifiers: one YAML of models × hyperparameters × seeds over your own images.
+
+    Without an argument the commands take ./experiments.yaml, or the one that ships with the package.
+    """
+    from benchmark.installed import check_packages
+
+    check_packages()
+
+
+@main.command()
+@common
+@click.option("--workers", type=click.IntRange(min=1), help="Runs at a time; default: the YAML's, else one per core.")
+@click.option("--mode", help="fast_local; over the YAML's launch.mode.")
+@click.option(
+    "--retry",
+    multiple=True,
+    metavar="KIND|RUN|all",
+    help="Also run again what failed: of this kind, this run, or all. Repeatable.",
+)
+@click.option("--stale", type=click.Choice(["keep", "rerun"]), default="keep", show_default=True,
+              help="What to do with results of other library versions.")  # fmt: skip
+def run(
+    experiment: Path | None,
+    settings: tuple[str, ...],
+    results: Path,
+    as_json: bool,
+    workers: int | None,
+    mode: str | None,
+    retry: tuple[str, ...],
+    stale: str,
+) -> None:
+    """Train and evaluate every run that has no result yet, and write the leaderboard."""
+    from benchmark.session import Options, Session
+    from benchmark.terminal import choose
+
+    options = Options(workers=workers, mode=mode, retry=retry, rerun_stale=stale == "rerun")
+    session = Session.open(experiment, settings, results, options)
+    say = _teller(as_json)
+    say(session.opening)
+    with choose(session.narrator, say, stderr=as_json) as terminal:
+        for event in session.events():
+            terminal.show(event)
+    summary = session.conclude()
+    for line in summary.lines:
+        say(line)
+    if as_json:
+        _print_json(summary.document)
+    sys.exit(summary.exit_code)
+
+
+@main.command()
+@common
+def plan(experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """Every cell with its state (new, done, failed, stale) and why.  Nothing is started."""
+    from benchmark import words
+    from benchmark.session import planned
+
+    found = planned(experiment, settings, results)
+    if as_json:
+        cells = [{"run_id": c.run.run_id, "configuration_id": c.run.configuration_id, "state": c.state, "why": c.why,
+                  "model": c.run.model, "seed": c.run.seed, "data": c.run.data.label,
+                  "hyperparameters": c.run.hyperparameters} for c in found.plan.cells]  # fmt: skip
+        _print_json({"experiment": found.plan.experiment.name, "cells": cells})
+        return
+    for line in words.plan_lines(found.plan, found.names):
+        click.echo(line)
+    click.echo(words.counts(found.plan.cells))
+
+
+@main.command()
+@common
+def validate(experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """Check the YAML, its data and its models; every error at once.  Nothing is started."""
+    from benchmark.session import planned
+
+    found = planned(experiment, settings, results)
+    name, number = found.plan.experiment.name, len(found.plan.cells)
+    if as_json:
+        _print_json({"experiment": name, "valid": True, "runs": number})
+    else:
+        click.echo(f"{found.plan.experiment.path}: {name}, {number} runs, valid")
+
+
+@main.command()
+@common
+def status(experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """How far the experiment is: done, failed, under way, left."""
+    from benchmark.session import progress
+
+    found = progress(experiment, settings, results)
+    if as_json:
+        _print_json(found.document)
+        return
+    for line in found.lines:
+        click.echo(line)
+
+
+@main.command()
+@common
+def report(experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """Write the leaderboard again from what is there.  Nothing is trained."""
+    from benchmark.session import rebuild
+
+    summary = rebuild(experiment, settings, results)
+    if as_json:
+        _print_json(summary.document)
+        return
+    for line in summary.lines:
+        click.echo(line)
+
+
+@main.command()
+@click.argument("pattern", default="*")
+@json_option
+def models(pattern: str, as_json: bool) -> None:
+    """List the models that PATTERN (such as 'resnet*') matches: family, parameters, minimum image size."""
+    from benchmark import catalogue, datasets, words
+
+    rows = catalogue.search(pattern, datasets.cache_directory())
+    if as_json:
+        _print_json([{"model": r.name, "family": r.family, "parameters": r.parameters, "minimum_size": r.minimum_size}
+                     for r in rows])  # fmt: skip
+        return
+    if not rows:
+        raise click.UsageError(f"no model matches {pattern!r}")
+    shown = [(r.name, r.family, _or_dash(r.parameters), _or_dash(r.minimum_size)) for r in rows]
+    for line in words.table([("model", "family", "parameters", "minimum size"), *shown]):
+        click.echo(line)
+
+
+def _or_dash(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
+
+
+def _teller(as_json: bool) -> Callable[[str], None]:
+    """People's lines go to standard error where standard output is for JSON."""
+    return lambda line: click.echo(line, err=as_json)
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def entry() -> NoReturn:
+    """The program."""
+    main(prog_name="python -m benchmark")
+    raise AssertionError("click exits")
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,98 @@
+"""An experiment's YAML file -> :class:`Experiment`, or every error at once with its line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from benchmark import declaration, sections, yaml_text
+from benchmark.document import Document, Node
+from benchmark.experiment import Cell, Experiment, LaunchSettings, ReportSettings, TrackingSettings
+from benchmark.layer import MAPPINGS, Layer, RunReader, merge, run_reader
+from benchmark.matrix import expand
+from benchmark.problems import ConfigError, Mark, Problem, Problems
+from benchmark.resolved import resolved_yaml
+
+__all__ = [
+    "Cell",
+    "ConfigError",
+    "Experiment",
+    "LaunchSettings",
+    "Mark",
+    "Problem",
+    "ReportSettings",
+    "TrackingSettings",
+    "load",
+    "resolved_yaml",
+]
+
+
+def load(path: Path, settings: Sequence[str] = (), known_models: Collection[str] | None = None) -> Experiment:
+    """The experiment of a YAML file.
+
+    ``settings`` are ``key=value`` texts (``--set``) that win over the file in every cell; a value is YAML, and
+    ``model_args.depth=2`` sets one entry of a mapping.  Model names are checked against ``known_models`` unless it is
+    ``None``.
+
+    Raises:
+        ConfigError: everything that is wrong with the file or the settings.
+    """
+    return parse(_read(path), path, settings, known_models)
+
+
+def parse(
+    text: str | bytes, path: Path, settings: Sequence[str] = (), known_models: Collection[str] | None = None
+) -> Experiment:
+    """The experiment of YAML text that stands in the file ``path``; see :func:`load`."""
+    root = yaml_text.parse(text, str(path)).root
+    problems = Problems()
+    if not isinstance(root.value, dict):
+        raise ConfigError([root.mark.problem("an experiment is a mapping; begin with name, data and matrix")])
+    titles = sections.titles(root, path.stem, problems, apart=declaration.PARTS)
+    launch = sections.launch(root, problems)
+    tracking, report = sections.tracking(root, problems), sections.report(root, problems)
+    cells = _cells(root, path, settings, known_models, problems)
+    problems.check()
+    return Experiment(titles.name, path, cells, launch, tracking, report, titles.description)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(yaml_text.MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([Problem(str(path), None, None, f"cannot be read: {error.strerror}")]) from None
+
+
+def _cells(
+    root: Node, path: Path, settings: Sequence[str], known_models: Collection[str] | None, problems: Problems
+) -> tuple[Cell, ...]:
+    """The cells; none where a key is wrong, since what would follow from it would only confuse."""
+    wrong = Problems()
+    reader = run_reader(path.absolute().parent, known_models, wrong)
+    layer = _settings(settings, run_reader(Path.cwd(), known_models, wrong))
+    declared = declaration.read(root, layer, reader)
+    cells = () if wrong else expand(declared, wrong)
+    problems.extend(wrong.found)
+    return cells
+
+
+def _settings(settings: Sequence[str], reader: RunReader) -> Layer:
+    layer: Layer = {}
+    for text in settings:
+        try:
+            layer = merge(layer, reader.layer(_setting(text).root))
+        except ConfigError as error:
+            reader.problems.extend(Mark(f"--set {text}").problem(each.message) for each in error.problems)
+    return layer
+
+
+def _setting(text: str) -> Document:
+    """``lr=1e-3`` as a document; its places are the option itself."""
+    option = Mark(f"--set {text}")
+    name, equals, value = text.partition("=")
+    name, _, entry = name.strip().partition(".")
+    if not equals or (entry and name not in MAPPINGS):
+        raise ConfigError([option.problem(f"write key=value, or {MAPPINGS[0]}.entry=value")])
+    document = yaml_text.parse(value, option.path)
+    return Document(option.path, {name: {entry: document.value} if entry else document.value})

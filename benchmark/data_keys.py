@@ -1,0 +1,105 @@
+"""The value of a ``data`` key: a source's name, or a mapping such as ``{source: folder, path: ./photos}``.
+
+``image_size``, ``resize`` and ``channels`` in the mapping set the run's keys for this data set, below keys that are
+given explicitly.  Paths are relative to the YAML's directory and become absolute.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmark.document import Document, Node
+from benchmark.keys import Given, Keys, fields_of
+from benchmark.problems import Mark, Problems, choose, shown
+from benchmark.run import DataSpec, Run
+
+_SPLIT = ("source", "name", "val_fraction", "split_seed")
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "fashion-mini": _SPLIT,
+    "digits": (*_SPLIT, "test_fraction"),
+    "synthetic": (*_SPLIT, "train_size", "test_size", "size", "planes", "classes", "data_seed"),
+    "folder": (*_SPLIT, "path", "test_fraction"),
+    "torchvision": (*_SPLIT, "path"),
+}
+"""Source -> the options it uses; another one is an error, since it would do nothing."""
+
+REQUIRED = {
+    "folder": ("path", "{source: folder, path: ./photos}"),
+    "torchvision": ("name", "{source: torchvision, name: CIFAR10}"),
+}
+RUN_KEYS = ("image_size", "resize", "channels")
+_OTHER_SOURCES = (
+    "a directory of images is written {source: folder, path: …}, "
+    "a data set of torchvision {source: torchvision, name: …}"
+)
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """A data set, and the run's keys that its mapping sets."""
+
+    spec: DataSpec = field(default_factory=DataSpec)
+    keys: Mapping[str, Given] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.spec.label
+
+
+def identity(value: Any) -> object:
+    """Equal for equal values of a run's key, data sets included; hashable for seeds and data sets."""
+    if not isinstance(value, DataChoice):
+        return value
+    return value.spec, tuple((key, value.keys[key].value) for key in RUN_KEYS if key in value.keys)
+
+
+def read_data(node: Node, base: Path, problems: Problems) -> Given | None:
+    """The :class:`DataChoice` of a ``data`` key whose paths are relative to ``base``; ``None`` after a problem."""
+    if isinstance(node.value, str) and node.value not in OPTIONS:
+        problems.add(node.mark, f"unknown data {shown(node.value)}{choose(node.value, OPTIONS)}; {_OTHER_SOURCES}")
+        return None
+    wrong = Problems()
+    given = _keys().read(_mapping(node), wrong)
+    choice = None if wrong else _choice(given, node.mark, base, wrong)
+    problems.extend(wrong.found)
+    return None if wrong else Given(choice, node.mark)
+
+
+@cache
+def _keys() -> Keys:
+    return Keys.of("DataKeys", {**fields_of(DataSpec), **fields_of(Run, *RUN_KEYS)})
+
+
+def _mapping(node: Node) -> Node:
+    """The node as a mapping: a bare name stands for ``{source: name}``."""
+    if not isinstance(node.value, str):
+        return node
+    return Document(node.mark.path, {"source": node.value}, {(): node.mark, ("source",): node.mark}).root
+
+
+def _choice(given: Mapping[str, Given], mark: Mark, base: Path, problems: Problems) -> DataChoice:
+    values: dict[str, Any] = {key: each.value for key, each in given.items() if key not in RUN_KEYS}
+    if values.get("path"):
+        values["path"] = absolute(values["path"], base)
+    spec = DataSpec(**values)
+    _check_options(spec, given, mark, problems)
+    return DataChoice(spec, {key: given[key] for key in RUN_KEYS if key in given})
+
+
+def _check_options(spec: DataSpec, given: Mapping[str, Given], mark: Mark, problems: Problems) -> None:
+    known = OPTIONS[spec.source]
+    for key in given.keys() - {*known, *RUN_KEYS}:
+        users = ", ".join(source for source, options in OPTIONS.items() if key in options)
+        problems.add(given[key].mark, f"{key} does nothing for {spec.source} data, it belongs to {users}; leave it out")
+    need, example = REQUIRED.get(spec.source, ("source", ""))
+    if not getattr(spec, need):
+        problems.add(mark, f"{spec.source} data need a {need}, for example {example}")
+
+
+def absolute(path: str, base: Path) -> str:
+    """``path`` from the directory ``base``, ``~`` expanded; symbolic links are kept."""
+    return os.path.abspath(base / Path(path).expanduser())  # noqa: PTH100 - Path.resolve would follow links

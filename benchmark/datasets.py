@@ -1,0 +1,107 @@
+"""Data sets by their specification: what is known of them, and their decoded images, made once.
+
+    facts = inspect(spec, cache_directory())
+    directory = prepare(spec, image_size=32, channels=facts.channels, resize="crop", cache=cache_directory())
+
+Numpy and Pillow only; scikit-learn's digits are imported when asked for, torchvision's data sets come through a child
+process.  Several processes may call this at once with the same cache: one does the work, the others wait for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmark import arrays, folder, prepared, vision
+from benchmark.datacache import DataError, cache_directory, locked, replacing, writing
+from benchmark.imageset import DataFacts, ImageSet
+from benchmark.run import DataSpec, canonical_json
+from benchmark.rundir import write_json
+
+__all__ = ["DataError", "DataFacts", "cache_directory", "inspect", "prepare"]
+
+FACTS_VERSION = 1
+"""Raised when the same source gives other facts than before."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """``load`` gives the images.  ``stamp`` changes when they may have; ``None``: facts are not kept, since ``load`` is
+    fast when nothing has changed."""
+
+    load: Callable[[DataSpec, Path], ImageSet]
+    stamp: Callable[[DataSpec, Path], str] | None
+
+
+SOURCES: Mapping[str, Source] = {
+    "fashion-mini": Source(
+        lambda spec, cache: arrays.fashion_mini(spec), lambda spec, cache: arrays.stamp(spec.source)
+    ),
+    "digits": Source(lambda spec, cache: arrays.digits(spec), lambda spec, cache: arrays.stamp(spec.source)),
+    "synthetic": Source(
+        lambda spec, cache: arrays.synthetic_images(spec), lambda spec, cache: arrays.stamp(spec.source)
+    ),
+    "folder": Source(folder.load, None),
+    "torchvision": Source(vision.load, vision.stamp),
+}
+
+
+def inspect(spec: DataSpec, cache: Path) -> DataFacts:
+    """Digest, classes, sizes and form of a data set.  The second call for unchanged data reads no image.
+
+    Raises:
+        DataError: the data cannot be used, or the cache cannot be written.
+    """
+    source = SOURCES[spec.source]
+    if source.stamp is None:
+        return source.load(spec, cache).facts()
+    path = _facts_path(spec, source.stamp(spec, cache), cache)
+    known = _read_facts(path)
+    return known if known is not None else _write_facts(path, source.load(spec, cache).facts(), cache)
+
+
+def prepare(spec: DataSpec, *, image_size: int, channels: int, resize: str, cache: Path) -> Path:
+    """The directory (``prepared.py``) of the decoded images, made where it is missing or incomplete.
+
+    Raises:
+        DataError: as :func:`inspect`, or the images cannot be brought to the form.
+    """
+    facts, form = inspect(spec, cache), prepared.Form(image_size, channels, resize)
+    directory = cache / "data" / f"{facts.digest[:16]}-{form.name}"
+    if prepared.is_whole(directory, facts.digest):
+        return directory
+    with locked(cache, directory.name):
+        if not prepared.is_whole(directory, facts.digest):
+            _make(spec, facts, form, directory, cache)
+    return directory
+
+
+def _make(spec: DataSpec, facts: DataFacts, form: prepared.Form, directory: Path, cache: Path) -> None:
+    data = SOURCES[spec.source].load(spec, cache)
+    if data.facts() != facts:
+        raise DataError(f"{spec.label}: the data changed while they were being read; run the command again")
+    with writing(cache), replacing(directory) as fresh:
+        prepared.write(fresh, data, facts, form)
+
+
+def _facts_path(spec: DataSpec, stamp: str, cache: Path) -> Path:
+    key = canonical_json({"version": FACTS_VERSION, "spec": asdict(spec), "stamp": stamp})
+    return cache / "facts" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+
+def _read_facts(path: Path) -> DataFacts | None:
+    """``None`` where they are not known yet, or the file is broken: it is only a cache."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return DataFacts(**{**document, "classes": tuple(document["classes"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_facts(path: Path, facts: DataFacts, cache: Path) -> DataFacts:
+    with writing(cache):
+        write_json(path, asdict(facts))
+    return facts

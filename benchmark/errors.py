@@ -1,0 +1,23 @@
+"""Which exit code an error stands for."""
+
+from __future__ import annotations
+
+CODES = {
+    "benchmark.problems:ConfigError": 2,
+    "benchmark.datacache:DataError": 2,
+    "launch:ModeError": 2,
+    "benchmark.session:UsageProblem": 2,
+    "benchmark.installed:WrongPackage": 3,
+    "benchmark.catalogue:CatalogueError": 3,
+    "benchmark.sweep:Busy": 3,
+    "benchmark.journal:JournalError": 3,
+    "benchmark.mlflow_store:TrackingError": 3,
+    "builtins:PermissionError": 3,
+}
+"""Where an exception is defined -> exit code; names, so that no command imports what it does not need."""
+
+
+def exit_code(error: BaseException) -> int | None:
+    """The exit code of an expected error, ``None`` for one that is a mistake in the program."""
+    names = (f"{kind.__module__}:{kind.__name__}" for kind in type(error).__mro__)
+    return next((CODES[name] for name in names if name in CODES), None)

@@ -1,0 +1,76 @@
+"""An experiment: what one YAML file asks for, as typed values.
+
+Made by :func:`benchmark.config.load`; its cells become runs by :func:`benchmark.matrix.resolve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark.problems import Mark
+from benchmark.run import DataSpec, Run, key
+
+
+@dataclass(frozen=True)
+class LaunchSettings:
+    """How runs are started; no part of their identity."""
+
+    mode: Literal["fast_local", "local", "aws"] = key(
+        "fast_local", "host processes, Docker containers, or SageMaker training jobs"
+    )
+    workers: int | Literal["auto"] = key("auto", "runs at a time; auto: one per core", ge=1)
+    start: Literal["auto", "fork", "spawn"] = key("auto", "how worker processes come to be")
+    timeout: float | None = key(None, "seconds that a run may take; null: no limit", gt=0)
+    retries: int = key(2, "further attempts after a kill, a timeout or an infrastructure failure", ge=0)
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """Where MLflow keeps the runs; null: $MLFLOW_TRACKING_URI, else ./mlflow.db."""
+
+    uri: str | None = key(None, "MLflow tracking server or database, without a password")
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What the leaderboard shows."""
+
+    primary: str = key("test/accuracy", "metric that ranks the leaderboard")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the matrix.  ``run`` has the keys as given: no data digest yet, ``image_size`` and ``channels`` None
+    where not given.  ``origin`` says where each given key's value stands; ``choice`` is what tells the cell from its
+    neighbours: the keys that the matrix or an include named, before overrides."""
+
+    run: Run
+    origin: Mapping[str, Mark] = field(default_factory=dict)
+    choice: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The cell in an error message: ``model lenet5, lr 0.001, seed 0``."""
+        choice = self.choice or {"model": self.run.model}
+        return ", ".join(f"{name} {value}" for name, value in choice.items())
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One YAML file, read and checked; ``path`` is the file."""
+
+    name: str
+    path: Path
+    cells: tuple[Cell, ...]
+    launch: LaunchSettings = field(default_factory=LaunchSettings)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
+    description: str = ""
+
+    @property
+    def data(self) -> tuple[DataSpec, ...]:
+        """The data sets of all cells, each once, in order."""
+        return tuple(dict.fromkeys(cell.run.data for cell in self.cells))

@@ -1,0 +1,227 @@
+"""The journal of one experiment: what was intended, attempted, found and published, in SQLite.
+
+Run directories are the truth; the journal says which of them count, indexes their results so that a report needs one
+query, and holds the UUID of each run's MLflow run before that run is created.  One process writes it (the sweep, under
+the experiment's lock); others may read it at any time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark.run import Run
+from benchmark.rundir import Failure, Result, RunDir
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY,
+    configuration_id TEXT NOT NULL,
+    document TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    position INTEGER,          -- order in the current plan; NULL: no longer in the YAML
+    mlflow_run_id TEXT,
+    published TEXT             -- digest of what MLflow has committed; NULL: not yet
+);
+CREATE TABLE attempts (
+    run_id TEXT NOT NULL REFERENCES runs,
+    number INTEGER NOT NULL,
+    started REAL NOT NULL,
+    ended REAL,
+    failure TEXT,              -- JSON; NULL with `ended`: it succeeded or was interrupted
+    PRIMARY KEY (run_id, number)
+);
+CREATE TABLE outcomes (        -- the result index
+    run_id TEXT PRIMARY KEY REFERENCES runs,
+    status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
+    document TEXT NOT NULL,    -- JSON of the Result or the Failure
+    profile TEXT NOT NULL,
+    recorded REAL NOT NULL
+);
+CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class JournalError(Exception):
+    """The journal cannot be opened, or is of another version."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: a result with its profile, or a failure."""
+
+    status: Literal["done", "failed"]
+    result: Result | None
+    failure: Failure | None
+    profile: Mapping[str, float | None]
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is known of a run's MLflow run."""
+
+    uuid: str
+    mlflow_run_id: str | None
+    committed: bool
+
+
+class Journal:
+    """The journal in ``directory``, made if missing.
+
+    Raises:
+        JournalError: the file is no journal of this version.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self._path = directory / "journal.db"
+        try:
+            self._db = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            raise JournalError(f"{self._path}: {error}; move it away to start afresh") from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def rundir(self, run: Run) -> RunDir:
+        """Where the files of ``run`` are."""
+        return RunDir(self.directory / "runs" / run.run_id)
+
+    def plan(self, runs: Iterable[Run]) -> None:
+        """Makes ``runs`` the current plan, in this order; a new one gets its UUID, one that left keeps its results."""
+        with self._transaction():
+            self._db.execute("UPDATE runs SET position = NULL")
+            self._db.executemany(
+                "INSERT INTO runs (run_id, configuration_id, document, uuid, position) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (run_id) DO UPDATE SET position = excluded.position, document = excluded.document",
+                [
+                    (run.run_id, run.configuration_id, json.dumps(run.to_json()), uuid.uuid4().hex, position)
+                    for position, run in enumerate(runs)
+                ],
+            )
+
+    def planned(self) -> tuple[Run, ...]:
+        """The runs of the current plan, in order."""
+        rows = self._db.execute("SELECT document FROM runs WHERE position IS NOT NULL ORDER BY position")
+        return tuple(Run.from_json(json.loads(row["document"])) for row in rows)
+
+    def begin(self, run: Run) -> int:
+        """Writes down the intent to start an attempt, before it starts: its number, from 1."""
+        with self._transaction():
+            self._db.execute("UPDATE attempts SET ended = ? WHERE run_id = ? AND ended IS NULL", (_now(), run.run_id))
+            number = self.attempts(run) + 1
+            self._db.execute("DELETE FROM outcomes WHERE run_id = ?", (run.run_id,))
+            self._db.execute(
+                "INSERT INTO attempts (run_id, number, started) VALUES (?, ?, ?)", (run.run_id, number, _now())
+            )
+        return number
+
+    def end(self, run: Run, number: int, failure: Failure | None) -> None:
+        """An attempt ended: with a failure, or with a result or an interruption (``None``)."""
+        document = None if failure is None else json.dumps(dataclasses.asdict(failure))
+        self._db.execute(
+            "UPDATE attempts SET ended = ?, failure = ? WHERE run_id = ? AND number = ?",
+            (_now(), document, run.run_id, number),
+        )
+
+    def started(self, run: Run) -> float:
+        """When the first attempt began, Unix seconds; 0 where none did."""
+        query = "SELECT COALESCE(MIN(started), 0) FROM attempts WHERE run_id = ?"
+        return float(self._db.execute(query, (run.run_id,)).fetchone()[0])
+
+    def open_attempt(self, run: Run) -> int | None:
+        """The number of an attempt that was begun and not ended: its process, or ours, died."""
+        query = "SELECT MAX(number) FROM attempts WHERE run_id = ? AND ended IS NULL"
+        found = self._db.execute(query, (run.run_id,)).fetchone()[0]
+        return None if found is None else int(found)
+
+    def attempts(self, run: Run) -> int:
+        """How many attempts were begun."""
+        query = "SELECT COALESCE(MAX(number), 0) FROM attempts WHERE run_id = ?"
+        return int(self._db.execute(query, (run.run_id,)).fetchone()[0])
+
+    def record(self, run: Run, outcome: Result | Failure, profile: Mapping[str, float | None]) -> None:
+        """Enters a run's result, or its final failure, in the index; MLflow has it to be told."""
+        status = "done" if isinstance(outcome, Result) else "failed"
+        values = (run.run_id, status, json.dumps(dataclasses.asdict(outcome)), json.dumps(dict(profile)), _now())
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", values)
+            self._db.execute("UPDATE runs SET published = NULL WHERE run_id = ?", (run.run_id,))
+
+    def forget(self, run: Run) -> None:
+        """Takes a run's outcome out of the index, so that it runs again."""
+        self._db.execute("DELETE FROM outcomes WHERE run_id = ?", (run.run_id,))
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """Run id -> outcome, of every run that ever had one; one query."""
+        rows = self._db.execute(
+            "SELECT o.*, (SELECT COUNT(*) FROM attempts a WHERE a.run_id = o.run_id) AS attempts FROM outcomes o"
+        )
+        return {row["run_id"]: _outcome(row) for row in rows}
+
+    def publications(self) -> dict[str, Publication]:
+        """Run id -> what MLflow has of it."""
+        rows = self._db.execute("SELECT run_id, uuid, mlflow_run_id, published FROM runs")
+        return {r["run_id"]: Publication(r["uuid"], r["mlflow_run_id"], r["published"] is not None) for r in rows}
+
+    def published(self, run_id: str, mlflow_run_id: str, commit: str | None) -> None:
+        """MLflow has the run, and, with ``commit``, all of it."""
+        self._db.execute(
+            "UPDATE runs SET mlflow_run_id = ?, published = ? WHERE run_id = ?", (mlflow_run_id, commit, run_id)
+        )
+
+    def note(self, name: str, default: str) -> str:
+        """A remembered value of the experiment; ``default`` is stored where there is none yet."""
+        self._db.execute("INSERT OR IGNORE INTO notes VALUES (?, ?)", (name, default))
+        return str(self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()[0])
+
+    def _migrate(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            with self._transaction():
+                for statement in SCHEMA.split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            raise JournalError(
+                f"{self._path}: version {version}; this program reads {SCHEMA_VERSION}; "
+                "use the program that wrote it, or move it away to start afresh"
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def _outcome(row: sqlite3.Row) -> Outcome:
+    document: dict[str, Any] = json.loads(row["document"])
+    profile = json.loads(row["profile"])
+    if row["status"] == "done":
+        result = Result(**{**document, "notes": tuple(document["notes"])})
+        return Outcome("done", result, None, profile, row["attempts"])
+    return Outcome("failed", None, Failure(**document), profile, row["attempts"])
+
+
+def _now() -> float:
+    return time.time()

@@ -1,0 +1,109 @@
+"""A layer of run keys: what one part of the YAML (defaults, a cell, an override, --set) says of a run.
+
+Later layers win key by key; mappings (``model_args``, ``optimizer_args``) are merged, at every depth, so that an
+override of one argument keeps the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmark.data_keys import DataChoice, read_data
+from benchmark.document import Node
+from benchmark.keys import Given, Keys, Rule, fields_of
+from benchmark.problems import Mark, Problems, nearest, shown
+from benchmark.run import Run
+
+Layer = Mapping[str, Given]
+MAPPINGS = ("model_args", "optimizer_args")
+"""Keys whose values are merged rather than replaced."""
+
+GLOB = re.compile(r"[*?\[]")
+_LIST_MODELS = "; `python -m benchmark models` lists them"
+_DEFAULT_DATA = DataChoice()
+_BUILT_IN = Run(data=_DEFAULT_DATA.spec, model="")
+
+
+@dataclass(frozen=True)
+class RunReader:
+    """Reads run keys.  ``base`` is the directory to which paths are relative."""
+
+    keys: Keys
+    base: Path
+    problems: Problems
+
+    def layer(self, node: Node) -> Layer:
+        """The valid keys of a mapping; the others become problems."""
+        layer = self.keys.read(node, self.problems, apart=("data",))
+        data = node.get("data")
+        choice = read_data(data, self.base, self.problems) if data else None
+        return {**layer, "data": choice} if choice else layer
+
+    def value(self, key: str, node: Node, at: Mark) -> Given | None:
+        """One key's valid value, or ``None`` after adding a problem; ``at`` is the place of the key."""
+        if key == "data":
+            return read_data(node, self.base, self.problems)
+        return self.keys.value(key, node, at, self.problems, apart=("data",))
+
+
+def run_reader(base: Path, known_models: Collection[str] | None, problems: Problems) -> RunReader:
+    """A reader that refuses models which are not in ``known_models`` (``None``: any name will do)."""
+    keys = _run_keys()
+    return RunReader(Keys(keys.model, keys.fields, {"model": _model_rule(known_models)}), base, problems)
+
+
+@cache
+def _run_keys() -> Keys:
+    own = [each.name for each in fields(Run) if each.name not in {"data", "data_digest"}]
+    return Keys.of("RunKeys", fields_of(Run, *own))
+
+
+def _model_rule(known: Collection[str] | None) -> Rule:
+    def wrong(name: str) -> str | None:
+        if GLOB.search(name):
+            return f"{shown(name)} is a pattern; patterns may stand in exclude and in an override's when only"
+        plain = name.removeprefix("torchvision/").removeprefix("timm/")
+        if not name or (known is not None and name not in known and plain not in known):
+            return f"unknown model {shown(name)}{nearest(name, known or ()) or _LIST_MODELS}"
+        return None
+
+    return wrong
+
+
+def merge(below: Layer, above: Layer) -> dict[str, Given]:
+    """The two layers as one; ``above`` wins."""
+    merged = {**below, **above}
+    for key in MAPPINGS:
+        if key in below and key in above:
+            merged[key] = Given(_deep(below[key].value, above[key].value), above[key].mark)
+    return merged
+
+
+def _deep(below: Any, above: Any) -> Any:
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    return {**below, **{key: _deep(below.get(key), value) for key, value in above.items()}}
+
+
+def complete(layer: Layer) -> Layer:
+    """The layer above what its data set's mapping says of the run."""
+    data = layer.get("data")
+    return {**data.value.keys, **layer} if data and data.value.keys else layer
+
+
+def lookup(layer: Layer, key: str) -> Any:
+    """A key's value in a complete layer, or its built-in default; for ``data`` a :class:`DataSpec`."""
+    if key == "data":
+        return layer["data"].value.spec if "data" in layer else _BUILT_IN.data
+    return layer[key].value if key in layer else getattr(_BUILT_IN, key)
+
+
+def run_of(layer: Layer) -> Run:
+    """The run of a complete layer; a missing model is an empty name."""
+    given = {key: each.value for key, each in layer.items() if key not in {"data", "model"}}
+    return Run(data=lookup(layer, "data"), model=lookup(layer, "model"), **given)

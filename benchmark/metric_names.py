@@ -1,0 +1,77 @@
+"""Every metric's name, the direction in which it is better, and its words in reports.
+
+A name carries its section: ``test/accuracy``, ``cost/train_seconds``.  Ground floor: standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """``better`` is ``None`` for what describes a measurement and is no merit, such as a batch size."""
+
+    name: str
+    better: Direction | None
+    title: str
+
+    @property
+    def section(self) -> str:
+        return self.name.partition("/")[0]
+
+
+_QUALITY: Mapping[str, tuple[Direction, str]] = {
+    "accuracy": ("higher", "accuracy"),
+    "top5_accuracy": ("higher", "top-5 accuracy"),
+    "balanced_accuracy": ("higher", "balanced accuracy"),
+    "precision_macro": ("higher", "precision (macro)"),
+    "precision_weighted": ("higher", "precision (weighted)"),
+    "recall_macro": ("higher", "recall (macro)"),
+    "recall_weighted": ("higher", "recall (weighted)"),
+    "f1_macro": ("higher", "F1 (macro)"),
+    "f1_weighted": ("higher", "F1 (weighted)"),
+    "roc_auc_macro": ("higher", "ROC-AUC (macro)"),
+    "log_loss": ("lower", "log loss"),
+    "mcc": ("higher", "Matthews correlation"),
+    "ece": ("lower", "calibration error"),
+}
+_OTHERS: Mapping[str, tuple[Direction | None, str]] = {
+    "train/loss": ("lower", "training loss"),
+    "train/accuracy": ("higher", "training accuracy"),
+    "train/lr": (None, "learning rate"),
+    "model/parameters": ("lower", "parameters"),
+    "model/macs": ("lower", "multiply-adds per image"),
+    "cost/train_seconds": ("lower", "training seconds"),
+    "cost/epoch_seconds": ("lower", "seconds per epoch"),
+    "cost/seconds": ("lower", "seconds of the whole job"),
+    "cost/train_images_per_second": ("higher", "training images per second"),
+    "cost/cpu_seconds": ("lower", "CPU seconds"),
+    "cost/peak_memory_bytes": ("lower", "peak memory in bytes"),
+    "cost/peak_gpu_memory_bytes": ("lower", "peak GPU memory in bytes"),
+    "cost/load": (None, "load of the machine"),
+    "speed/images_per_second": ("higher", "inference images per second"),
+    "speed/train_images_per_second": ("higher", "training images per second, measured alone"),
+    "speed/latency_ms_p50": ("lower", "median latency in ms at batch 1"),
+    "speed/latency_ms_p95": ("lower", "95th percentile of latency in ms at batch 1"),
+    "speed/batch_size": (None, "batch size of the throughput"),
+}
+
+
+def _metrics() -> Iterator[Metric]:
+    for section, words in (("test", "test"), ("val", "validation")):
+        for name, (better, title) in _QUALITY.items():
+            yield Metric(f"{section}/{name}", better, f"{words} {title}")
+    for name, (direction, title) in _OTHERS.items():
+        yield Metric(name, direction, title)
+
+
+METRICS: Mapping[str, Metric] = {each.name: each for each in _metrics()}
+"""Name -> metric, in the order in which reports list them."""
+
+RANKABLE: tuple[str, ...] = tuple(each.name for each in METRICS.values() if each.better)
+"""The names that ``report: {primary: ...}`` may take."""

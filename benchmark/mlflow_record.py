@@ -1,0 +1,245 @@
+"""What MLflow is told of a run, as plain values read from its run directory.
+
+Pure: no MLflow here.  Equal run directories give equal records, timestamps included, so that publishing one twice adds
+nothing.
+
+Names: an epoch's ``train/…`` and ``val/…`` values have ``step`` = epoch, its other values become ``epoch/…``; final
+values (``test/…``, ``model/…``, ``cost/…``, ``speed/…``) have step 0; the validation values of the selected epoch
+become ``best/…``, so that the last point of a curve is not mistaken for them.  ``None``, NaN and infinities are left
+out: MLflow would rank them; the reasons go to ``undefined.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from benchmark.datasets import DataFacts
+from benchmark.mlflow_store import redact
+from benchmark.run import Run, Value
+from benchmark.rundir import ClassMetrics, Event, Failure, Result, RunDir
+
+KIND, UUID, STATUS, COMMIT = "benchmark.kind", "benchmark.uuid", "benchmark.status", "benchmark.commit"
+FAILURE_TAGS = ("benchmark.failure_kind", "benchmark.failure_message")
+PARAM_LENGTH, TAG_LENGTH, KEY_LENGTH, NAME_LENGTH, DIGEST_LENGTH = 6000, 8000, 250, 500, 36
+LOG_LINES = 2000
+PER_CLASS = "per_class.json"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a metric; ``time`` in milliseconds of Unix time."""
+
+    name: str
+    value: float
+    time: int
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run directory as it is now; ``digest`` is that of its result (or failure), ``None`` while there is none."""
+
+    run: Run
+    rundir: RunDir
+    events: tuple[Event, ...] = ()
+    result: Result | None = None
+    failure: Failure | None = None
+    profile: Mapping[str, float | None] = field(default_factory=dict)
+    profile_time: int = 0
+    digest: str | None = None
+
+    @classmethod
+    def read(cls, run: Run, rundir: RunDir) -> Record:
+        """Reads everything but the evaluation and the log.
+
+        Raises:
+            BrokenFile: a file is unreadable or of another version.
+        """
+        result = rundir.read_result()
+        failure = None if result else rundir.read_failure()
+        marker = "result.json" if result else "failure.json" if failure else None
+        profile_path = rundir.path / "profile.json"
+        profile_time = _milliseconds(profile_path.stat().st_mtime) if profile_path.exists() else 0
+        digest = _digest(rundir, marker) if marker else None
+        return cls(run, rundir, rundir.read_events(), result, failure, rundir.read_profile(), profile_time, digest)
+
+    @property
+    def status(self) -> Literal["running", "done", "failed"]:
+        return "done" if self.result else "failed" if self.failure else "running"
+
+    @property
+    def started(self) -> float | None:
+        """Unix seconds, as far as the files know."""
+        if self.result:
+            return self.result.started
+        return self.events[0].time if self.events else None
+
+    @property
+    def finished(self) -> int:
+        """When it ended, in milliseconds."""
+        if self.result:
+            return _milliseconds(self.result.finished)
+        last = self.events[-1].time if self.events else 0.0
+        return _milliseconds((self.failure.time if self.failure else 0.0) or last)
+
+
+def params(run: Run) -> dict[str, str]:
+    """The run's keys as MLflow's parameters: text, ``null`` for ``None``, cut at 6,000 characters."""
+    values: dict[str, Value] = {
+        **run.hyperparameters,
+        "seed": run.seed,
+        "data": run.data.label,
+        "data_digest": run.data_digest,
+    }
+    return {_name(name): _text(value)[:PARAM_LENGTH] for name, value in values.items()}
+
+
+def dataset(run: Run, facts: DataFacts) -> dict[str, str]:
+    """The run's data as MLflow's data set, without paths: label, content digest (MLflow takes 36 characters), sizes."""
+    profile = {"classes": len(facts.classes), **{f"{split}_images": size for split, size in facts.sizes.items()}}
+    return {
+        "name": run.data.label[:NAME_LENGTH] or run.data.source,
+        "digest": facts.digest[:DIGEST_LENGTH],
+        "source_type": run.data.source,
+        "source": json.dumps({"source": run.data.source, "name": run.data.name}),
+        "profile": json.dumps(profile),
+    }
+
+
+def curve(events: tuple[Event, ...]) -> tuple[Point, ...]:
+    """The epochs' values, with their original times."""
+    return tuple(
+        Point(_epoch_name(name), value, _milliseconds(event.time), event.epoch)
+        for event in events
+        for name, value in _finite(event.metrics)
+    )
+
+
+def finals(record: Record) -> tuple[Point, ...]:
+    """The finished run's values, step 0; empty for a run without a result."""
+    if record.result is None:
+        return ()
+    values = ((_final_name(name), value) for name, value in _finite(record.result.metrics))
+    points = [Point(name, value, record.finished) for name, value in values if name]
+    points.append(Point("best/epoch", float(record.result.best_epoch), record.finished))
+    profile = (Point(_name(name), value, record.profile_time) for name, value in _finite(record.profile))
+    return (*points, *profile)
+
+
+def first_tags(record: Record, uuid: str) -> dict[str, str]:
+    """What a run bears from its making on."""
+    run = record.run
+    identity = {"benchmark.run_id": run.run_id, "benchmark.configuration_id": run.configuration_id}
+    return {KIND: "run", UUID: uuid, **identity, **tags(record)}
+
+
+def table_tags(found: Mapping[str, bytes]) -> dict[str, str]:
+    """What makes MLflow's page offer the per-class table for comparison."""
+    table = json.dumps([{"path": PER_CLASS, "type": "table"}])
+    return {"mlflow.loggedArtifacts": table} if PER_CLASS in found else {}
+
+
+def tags(record: Record) -> dict[str, str]:
+    """Status, what failed, the description shown on the run's page, and where it ran."""
+    values = {STATUS: record.status, "mlflow.note.content": _note(record)}
+    if record.failure:
+        values |= dict(zip(FAILURE_TAGS, (record.failure.kind, redact(record.failure.message)), strict=True))
+    if record.result:
+        environment = record.result.environment.items()
+        values |= {f"benchmark.environment.{_name(name)}": str(value) for name, value in environment}
+    return {name: value[:TAG_LENGTH] for name, value in values.items()}
+
+
+def files(record: Record) -> dict[str, bytes]:
+    """Artifacts at the root: the run's own documents, the per-class table, what is undefined, the log's end."""
+    names = ("run.json", "result.json", "failure.json")
+    paths = (record.rundir.path / name for name in names)
+    found = {path.name: path.read_bytes() for path in paths if path.exists()}
+    if undefined := _undefined(record):
+        found["undefined.json"] = _json(undefined)
+    if log := record.rundir.log_tail(record.rundir.last_attempt, LOG_LINES):
+        found["log.txt"] = redact(log).encode()
+    return {**found, **_per_class(record)}
+
+
+def _per_class(record: Record) -> dict[str, bytes]:
+    """In the format of MLflow's ``log_table``, which itself appends to what is there and so cannot be repeated."""
+    if record.result is None or not (record.rundir.path / "evaluation.json").exists():
+        return {}
+    evaluation = record.rundir.read_evaluation().get("test")
+    if evaluation is None:
+        return {}
+    columns = ["class", "f1", "precision", "recall", "roc_auc", "support"]
+    return {PER_CLASS: _json({"columns": columns, "data": [_row(each) for each in evaluation.per_class]})}
+
+
+def _row(each: ClassMetrics) -> list[str | float | None]:
+    return [each.name, each.f1, each.precision, each.recall, each.roc_auc, each.support]
+
+
+def _undefined(record: Record) -> dict[str, str]:
+    if record.result is None:
+        return {}
+    reasons = dict(record.result.undefined)
+    for name, value in record.result.metrics.items():
+        if value is None or not math.isfinite(value):
+            reasons.setdefault(name, "no reason given" if value is None else f"not finite: {value}")
+    return reasons
+
+
+def _note(record: Record) -> str:
+    lines = [f"`{record.run.model}` on {record.run.data.label}, seed {record.run.seed}, run `{record.run.run_id}`."]
+    if record.result:
+        lines += [record.result.architecture, *(f"- {note}" for note in record.result.notes)]
+    if record.failure:
+        lines.append(f"**Failed ({record.failure.kind}):** {record.failure.message}")
+        lines.append(f"```\n{record.failure.traceback[-3000:]}\n```" if record.failure.traceback else "")
+    return redact("\n\n".join(line for line in lines if line))
+
+
+def _finite(metrics: Mapping[str, float | None]) -> Iterator[tuple[str, float]]:
+    for name, value in metrics.items():
+        if value is not None and math.isfinite(value):
+            yield name, float(value)
+
+
+def _epoch_name(name: str) -> str:
+    section, _, rest = name.partition("/")
+    return _name(name if section in {"train", "val"} else f"epoch/{rest or section}")
+
+
+def _final_name(name: str) -> str:
+    """Empty for a training value: the curve has it, and a further point would lie beside the curve."""
+    section, _, rest = name.partition("/")
+    return "" if section == "train" else _name(f"best/{rest}" if section == "val" else name)
+
+
+def _name(name: str) -> str:
+    """MLflow's names have letters, digits and ``_-. :/`` only, and look like a path."""
+    return re.sub(r"[^\w\-. :/]", "_", name).strip("/.")[:KEY_LENGTH] or "_"
+
+
+def _text(value: Value) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _json(document: Any) -> bytes:
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _digest(rundir: RunDir, marker: str) -> str:
+    """Of the result and, since it may come later, of the profile."""
+    digest = hashlib.sha256((rundir.path / marker).read_bytes())
+    if marker == "result.json" and (rundir.path / "profile.json").exists():
+        digest.update((rundir.path / "profile.json").read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,162 @@
+"""Where MLflow keeps its data, and making that place ready.
+
+Pure Python, without importing MLflow: the tracking address, how it may be shown, and the one-time making of a SQLite
+store.  Two processes that open a fresh SQLite store at once break its migrations, and one killed meanwhile leaves half
+a store; so a new store is made under another name, in a process of its own, and appears whole.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote
+
+FILE_NAME = "mlflow.db"
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # with the default of 7, a call to a dead server takes four minutes
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+"""What is set before MLflow is imported, unless the user has set it."""
+
+_INITIALISE = "import sys; from mlflow import MlflowClient; MlflowClient(sys.argv[1]).search_experiments(max_results=1)"
+
+
+class TrackingError(Exception):
+    """MLflow did not take what was to be published.  The run directories still hold it, so it can be tried again."""
+
+
+def default_uri(directory: Path, settings_uri: str | None) -> str:
+    """The tracking address: the YAML's, else ``MLFLOW_TRACKING_URI``, else ``mlflow.db`` in ``directory``."""
+    return settings_uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(directory.absolute() / FILE_NAME)
+
+
+def serve_command(uri: str, directory: Path) -> str:
+    """The command that shows what is at ``uri`` to somebody in ``directory``; empty where a server is already up."""
+    path = sqlite_path(uri)
+    if path is None:
+        return ""
+    if path.absolute() == directory.absolute() / FILE_NAME:
+        return "mlflow ui"
+    return f"mlflow ui --backend-store-uri '{sqlite_uri(path.absolute())}'"
+
+
+def sqlite_uri(path: Path) -> str:
+    """The address of a SQLite store; only what would end a path in an address is escaped."""
+    return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file of a SQLite store, or ``None`` for any other kind."""
+    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", uri)
+    return Path(unquote(match[1])) if match else None
+
+
+def redact(text: str) -> str:
+    """``text`` with the user names, passwords and query strings of its addresses taken out."""
+    text = re.sub(r"(\w://)[^/\s@]+@", r"\1***@", text)
+    return re.sub(r"(\w://[^\s?'\"]+)\?[^\s'\"]+", r"\1?***", text)
+
+
+def words(uri: str, error: Exception) -> str:
+    """What a user is told of an error of MLflow's: whether the store is out of reach or refuses, and why."""
+    text = redact(" ".join(str(error).split()))[:500]
+    if "failed with exception" in text or "failed with timeout" in text:
+        return f"MLflow at {redact(uri)} cannot be reached: {text}"
+    return f"MLflow at {redact(uri)} refused: {text or type(error).__name__}"
+
+
+def quiet() -> None:
+    """Silences loggers that repeat what a :class:`TrackingError` says, or write a line for every request."""
+    for name in ("mlflow", "mlflow.tracking.request_header.registry", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def source_tags(commit: str) -> dict[str, str]:
+    """Who and what makes the runs, as MLflow's pages show it."""
+    tags = {"mlflow.user": _user(), "mlflow.source.name": "python -m benchmark", "mlflow.source.type": "LOCAL"}
+    return {**tags, "mlflow.source.git.commit": commit} if commit else tags
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container whose user has no name
+        return "unknown"
+
+
+def artifact_location(uri: str, experiment: str) -> str | None:
+    """Where an experiment's artifacts go: ``mlruns`` beside a SQLite store, else as the server decides.
+
+    A ``file:`` address, since MLflow takes a ``%`` or ``?`` of a plain path for syntax.
+    """
+    path = sqlite_path(uri)
+    if path is None:
+        return None
+    slug = "".join(each if each.isalnum() or each in "-_" else "-" for each in experiment)[:80]
+    return (path.absolute().parent / "mlruns" / slug).as_uri()
+
+
+def prepare(uri: str) -> None:
+    """Makes a SQLite store if ``uri`` names one that is not there yet (a few seconds), in WAL mode.
+
+    Raises:
+        TrackingError: its directory cannot be written, or the file is not a SQLite database.
+    """
+    path = sqlite_path(uri)
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _create(path)
+        _use_wal(path)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise TrackingError(f"MLflow's store cannot be made: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise TrackingError(f"{path}: cannot be used as MLflow's store: {error}") from error
+
+
+def _create(path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as scratch:
+        new = Path(scratch) / path.name
+        command = [sys.executable, "-P", "-W", "ignore", "-c", _INITIALISE, sqlite_uri(new.absolute())]
+        done = subprocess.run(
+            command, cwd=path.parent, env={**ENVIRONMENT, **os.environ}, capture_output=True, text=True, timeout=300
+        )
+        if done.returncode:
+            raise TrackingError(f"MLflow could not make its store {path}:\n{redact(done.stderr[-2000:])}")
+        _use_wal(new)
+        _appear(new, path)
+
+
+def _appear(new: Path, path: Path) -> None:
+    """Gives ``new`` the name ``path`` unless another process was faster: then that one's store is used."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            new.rename(path)
+
+
+def _use_wal(path: Path) -> None:
+    """Write-ahead logging, so that the web page reads while runs are written; the file keeps the setting."""
+    with closing(sqlite3.connect(path, timeout=5)) as database:
+        (mode,) = database.execute("PRAGMA journal_mode").fetchone()
+        if mode != "wal":
+            database.execute("PRAGMA journal_mode=WAL")

@@ -1,0 +1,121 @@
+"""From an experiment to its runs, each with its state and the reason for it.  Nothing is started or written here
+but caches (digests of data, facts of models)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmark import catalogue, datasets, matrix
+from benchmark.catalogue import ModelFacts, ModelSpec
+from benchmark.config import Experiment
+from benchmark.datasets import DataFacts
+from benchmark.journal import Journal, Outcome
+from benchmark.run import DataSpec, Run, canonical_json
+from benchmark.rundir import Result
+
+State = Literal["new", "done", "failed", "stale"]
+LIBRARIES = ("torch", "torchvision", "timm")
+"""A result made with another version of these is stale."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One cell: its run, its state, and why it is in that state."""
+
+    run: Run
+    state: State
+    why: str
+    outcome: Outcome | None
+    effort: float
+    """Multiply-adds of training, forward passes only: longer runs have more."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every cell of an experiment, in the order in which they run."""
+
+    experiment: Experiment
+    directory: Path
+    cells: tuple[PlannedRun, ...]
+    data: Mapping[DataSpec, DataFacts]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        return tuple(cell.run for cell in self.cells)
+
+
+def make(experiment: Experiment, directory: Path, cache: Path) -> Plan:
+    """Resolves every cell and looks up what is done.
+
+    Args:
+        directory: of the experiment's results; it need not exist.
+        cache: of data and model facts.
+
+    Raises:
+        ConfigError: cells that cannot run, all at once.
+        DataError: images that are missing or unreadable.
+    """
+    facts = {spec: datasets.inspect(spec, cache) for spec in {cell.run.data for cell in experiment.cells}}
+    models: dict[ModelSpec, ModelFacts] = {}
+
+    def describe(specs: object) -> Mapping[ModelSpec, ModelFacts]:
+        models.update(catalogue.describe(specs, cache))  # type: ignore[arg-type]
+        return models
+
+    runs = matrix.resolve(experiment, facts, describe)
+    outcomes = read_outcomes(directory)
+    cells = [_cell(run, outcomes.get(run.run_id), _effort(run, facts[run.data], models)) for run in runs]
+    return Plan(experiment, directory, tuple(sorted(cells, key=_order(cells))), facts)
+
+
+def read_outcomes(directory: Path) -> dict[str, Outcome]:
+    """The journal's index, or nothing where there is no journal yet."""
+    if not (directory / "journal.db").exists():
+        return {}
+    journal = Journal(directory)
+    try:
+        return journal.outcomes()
+    finally:
+        journal.close()
+
+
+def stale_reason(result: Result) -> str | None:
+    """Which libraries differ between a result and this installation, in words."""
+    changes = [
+        f"{name} {result.environment.get(name)} then, {today} now"
+        for name in LIBRARIES
+        if (today := importlib.metadata.version(name)) != result.environment.get(name)
+    ]
+    return ", ".join(changes) or None
+
+
+def _cell(run: Run, outcome: Outcome | None, effort: float) -> PlannedRun:
+    if outcome is None:
+        return PlannedRun(run, "new", "no result yet", None, effort)
+    if outcome.failure is not None:
+        why = f"{outcome.failure.kind}: {outcome.failure.message.splitlines()[0]}"
+        return PlannedRun(run, "failed", why, outcome, effort)
+    assert outcome.result is not None
+    if reason := stale_reason(outcome.result):
+        return PlannedRun(run, "stale", reason, outcome, effort)
+    return PlannedRun(run, "done", f"{outcome.attempts} attempt{'s' * (outcome.attempts != 1)}", outcome, effort)
+
+
+def _effort(run: Run, data: DataFacts, models: Mapping[ModelSpec, ModelFacts]) -> float:
+    assert run.image_size is not None
+    assert run.channels is not None
+    spec = ModelSpec(run.model, canonical_json(run.model_args), run.image_size, run.channels, len(data.classes))
+    return float(models[spec].macs * data.sizes["train"] * run.epochs)
+
+
+def _order(cells: list[PlannedRun]) -> Callable[[PlannedRun], tuple[int, float]]:
+    """By seed index, then longest expected first: every configuration has a first result early, and no long run is
+    left for the end."""
+    seeds: dict[str, list[int]] = {}
+    for cell in cells:
+        seeds.setdefault(cell.run.configuration_id, []).append(cell.run.seed)
+    return lambda cell: (sorted(seeds[cell.run.configuration_id]).index(cell.run.seed), -cell.effort)

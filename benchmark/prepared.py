@@ -1,0 +1,176 @@
+"""A prepared directory: a data set decoded for one size, number of channels and resize policy.  Written and read here.
+
+    images.npy   uint8 (n, size, size, channels), in the order training, validation, test
+    labels.npy   int64 (n,)
+    ids.npy      text (n,)
+    data.json    written last: version, digest, classes, sizes of the splits, mean and standard deviation
+
+It is made under another name and renamed, so that it is there whole or not at all.  ``mean`` and ``std`` are of the
+training images, for each channel, in units where white is 1; a standard deviation of 0 is given as 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.datacache import DataError
+from benchmark.images import ImageError, Pixels, fit, parallel
+from benchmark.imageset import DataFacts, ImageSet, Order
+from benchmark.rundir import sync_directory, write_json
+
+PREPARED_VERSION = 1
+"""Raised when the files' format or the pixels made from the same image change."""
+
+_CHUNK = 32
+_WINDOW = 64
+
+
+@dataclass(frozen=True)
+class Form:
+    """What images are brought to: ``size`` x ``size`` x ``channels``, by the policy ``resize`` (``images.py``)."""
+
+    size: int
+    channels: int
+    resize: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.size}-{self.channels}-{'crop' if self.resize == 'auto' else self.resize}"
+
+
+@dataclass(frozen=True)
+class Header:
+    """``data.json``."""
+
+    digest: str
+    classes: tuple[str, ...]
+    sizes: Mapping[str, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def write(directory: Path, data: ImageSet, facts: DataFacts, form: Form) -> None:
+    """Fills an empty directory.
+
+    Raises:
+        DataError: an image has changed since it was inspected, or cannot be brought to the form.
+        OSError: the disk is full, or the like.
+    """
+    _write_array(directory / "labels.npy", data.labels[data.order])
+    _write_array(directory / "ids.npy", np.array(data.ids, dtype=np.str_)[data.order])
+    histogram = _write_images(directory / "images.npy", data, form)
+    mean, std = _moments(histogram)
+    document = {"digest": facts.digest, "classes": facts.classes, "sizes": dict(facts.sizes), "mean": mean, "std": std}
+    write_json(directory / "data.json", {"schema_version": PREPARED_VERSION, **document})
+    sync_directory(directory)
+
+
+def read(directory: Path) -> Header:
+    """What ``data.json`` says.
+
+    Raises:
+        DataError: the directory is missing, incomplete or of another version.
+    """
+    path = directory / "data.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema_version"] != PREPARED_VERSION:
+            raise DataError(f"{path}: of version {document['schema_version']}; this program reads {PREPARED_VERSION}")
+        lists = {name: tuple(document[name]) for name in ("classes", "mean", "std")}
+        return Header(digest=document["digest"], sizes=document["sizes"], **lists)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}; delete {directory} and run the command again") from error
+
+
+def arrays(directory: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.str_]]:
+    """Images (mapped from the file; a write would stay in memory), labels and ids.
+
+    Raises:
+        DataError: a file is missing, cut off, or not what ``data.json`` says.
+    """
+    count = sum(read(directory).sizes.values())
+    try:
+        images = np.load(directory / "images.npy", mmap_mode="c", allow_pickle=False)
+        labels, ids = (np.load(directory / name, allow_pickle=False) for name in ("labels.npy", "ids.npy"))
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{directory}: incomplete: {error}; delete it and run the command again") from error
+    if images.dtype != np.uint8 or images.ndim != 4 or not count == len(images) == len(labels) == len(ids):
+        raise DataError(f"{directory}: its arrays do not fit data.json; delete it and run the command again")
+    return images, labels, ids
+
+
+def is_whole(directory: Path, digest: str) -> bool:
+    """Whether the directory can be used as it is."""
+    try:
+        arrays(directory)
+        return read(directory).digest == digest
+    except DataError:
+        return False
+
+
+def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+        _flush(file)
+
+
+def _write_images(path: Path, data: ImageSet, form: Form) -> npt.NDArray[np.int64]:
+    """Returns the training images' histogram, (channels, 256).
+
+    Written in order, not through a memory map: on a full disk a map kills the process, a write is refused.
+    """
+    shape = (len(data.order), form.size, form.size, form.channels)
+    histogram = np.zeros((form.channels, 256), dtype=np.int64)
+    left = data.sizes["train"]
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for chunk in _render(data, form):
+            file.write(chunk.tobytes())
+            histogram += _histogram(chunk[: max(left, 0)])
+            left -= len(chunk)
+        _flush(file)
+    return histogram
+
+
+def _render(data: ImageSet, form: Form) -> Iterator[Pixels]:
+    """The images in their order, uint8 (up to a chunk's length, size, size, channels)."""
+
+    def chunk(indices: Order) -> Pixels:
+        return np.stack([_fit(data, index, form) for index in indices.tolist()])
+
+    chunks = [data.order[start : start + _CHUNK] for start in range(0, len(data.order), _CHUNK)]
+    return parallel(chunk, chunks, _WINDOW)
+
+
+def _fit(data: ImageSet, index: int, form: Form) -> Pixels:
+    try:
+        return fit(data.images.pixels(index), form.size, form.channels, form.resize)
+    except ImageError as error:
+        raise DataError(f"image {data.ids[index]}: {error}") from error
+
+
+def _histogram(images: Pixels) -> npt.NDArray[np.int64]:
+    planes = [np.bincount(images[..., plane].ravel(), minlength=256) for plane in range(images.shape[3])]
+    return np.stack(planes).astype(np.int64)
+
+
+def _moments(histogram: npt.NDArray[np.int64]) -> tuple[list[float], list[float]]:
+    """Mean and (population) standard deviation of each channel, exact but for the last rounding."""
+    values = np.arange(256) / 255
+    weights = histogram / histogram.sum(axis=1, keepdims=True)
+    mean = weights @ values
+    std = np.sqrt((weights * (values - mean[:, None]) ** 2).sum(axis=1))
+    return mean.tolist(), np.where(std == 0, 1.0, std).tolist()
+
+
+def _flush(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,85 @@
+"""From a plan and its journal to what the reports read, and to the figures that MLflow keeps of a run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmark.journal import Journal, Outcome
+from benchmark.plan import Plan
+from benchmark.run import Run
+from benchmark.rundir import RunDir
+from reports import figures, render
+from reports.leaderboard import DataSummary, Entry, Header, Leaderboard, build
+
+VERSIONS = ("python", "torch", "torchvision", "timm", "numpy")
+
+
+def leaderboard(plan: Plan, journal: Journal, command: str, workers: int | None) -> Leaderboard:
+    """The leaderboard of the current plan, from the journal's index."""
+    outcomes, publications = journal.outcomes(), journal.publications()
+    entries = [
+        _entry(run, journal.rundir(run), outcomes.get(run.run_id), publications[run.run_id].mlflow_run_id)
+        for run in plan.runs
+    ]
+    return build(entries, _header(plan, command, workers, outcomes))
+
+
+def write(board: Leaderboard, directory: Path) -> Path:
+    """Writes the leaderboard's files; the path of the Markdown one."""
+    render.write(board, directory)
+    return directory / "leaderboard.md"
+
+
+def run_figures(rundir: RunDir, run: Run) -> Mapping[str, bytes]:
+    """What MLflow keeps of a finished run, at the artifact root, where its compare page looks."""
+    evaluation = rundir.read_evaluation()["test"]
+    classes = [each.name for each in evaluation.per_class]
+    title = f"{run.model}, seed {run.seed}"
+    confusion = figures.confusion_figure(evaluation.confusion, classes, title)
+    curves = figures.curves_figure({title: rundir.read_events()})
+    return {"confusion_matrix.png": figures.png_bytes(confusion), "learning_curves.png": figures.png_bytes(curves)}
+
+
+def source_commit() -> str:
+    """The commit of the code, where it runs from a git checkout; ``+`` marks uncommitted changes."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        return commit + "+" * bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _entry(run: Run, rundir: RunDir, outcome: Outcome | None, mlflow_run_id: str | None) -> Entry:
+    if outcome is None:
+        return Entry(run, "pending", directory=rundir.path, mlflow_run_id=mlflow_run_id)
+    log = os.path.relpath(rundir.log_path(max(1, outcome.attempts)))
+    return Entry(run, outcome.status, outcome.result, outcome.failure, outcome.profile, mlflow_run_id, rundir.path, log)
+
+
+def _header(plan: Plan, command: str, workers: int | None, outcomes: Mapping[str, Outcome]) -> Header:
+    results = [found.result for run in plan.runs if (found := outcomes.get(run.run_id)) and found.result]
+    environment = results[0].environment if results else {}
+    return Header(
+        experiment=plan.experiment.name,
+        data=tuple(DataSummary(spec.label, f.digest, f.classes, f.sizes) for spec, f in plan.data.items()),
+        primary=plan.experiment.report.primary,
+        description=plan.experiment.description,
+        command=command,
+        commit=source_commit(),
+        hardware=f"{environment['cpu']}, {environment['cpus']} cores" if environment else "",
+        workers=workers,
+        started=min((each.started for each in results), default=None),
+        finished=max((each.finished for each in results), default=None),
+        versions={name: str(environment[name]) for name in VERSIONS if name in environment},
+    )

@@ -1,0 +1,98 @@
+"""The keys of an experiment's file that are not cells: name, description, ``launch``, ``tracking``, ``report``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from benchmark.document import Node
+from benchmark.experiment import LaunchSettings, ReportSettings, TrackingSettings
+from benchmark.keys import Keys, Rule, fields_of
+from benchmark.metric_names import RANKABLE
+from benchmark.problems import Problems, choose, shown
+from benchmark.run import key
+
+SECTIONS = ("launch", "tracking", "report")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_SECRET = re.compile(r"[?&](password|passwd|pwd|token|access_token|secret)=", re.IGNORECASE)
+Section = TypeVar("Section", LaunchSettings, TrackingSettings, ReportSettings)
+
+
+@dataclass(frozen=True)
+class Titles:
+    """The keys at the top of the file that hold text."""
+
+    name: str = key("", "the experiment's name: its directory under results/, its name in MLflow")
+    description: str = key("", "what the experiment is for, in words")
+
+
+def titles(root: Node, stem: str, problems: Problems, *, apart: Collection[str]) -> Titles:
+    """Name and description.  Also finds unknown keys at the top of the file; those in ``apart`` are read elsewhere."""
+    keys = Keys.of("TitleKeys", fields_of(Titles), {"name": _wrong_name})
+    given = keys.read(root, problems, apart=(*apart, *SECTIONS))
+    if "name" not in root.value:
+        problems.add(root.mark, f"the experiment has no name; write name: {_slug(stem)}")
+    return Titles(**{name: each.value for name, each in given.items()})
+
+
+def launch(root: Node, problems: Problems) -> LaunchSettings:
+    """``workers`` is a count, ``auto``, or a mapping such as ``{count: 2, start: spawn}``."""
+    node = root.get("launch")
+    if node is None:
+        return LaunchSettings()
+    fields = fields_of(LaunchSettings)
+    start = fields.pop("start")
+    workers = node.get("workers")
+    nested = workers if workers and isinstance(workers.value, dict) else None
+    given = Keys.of("LaunchKeys", fields).read(node, problems, apart=("workers",) if nested else ())
+    inner = Keys.of("WorkersKeys", {"count": fields["workers"], "start": start})
+    more = inner.read(nested, problems) if nested else {}
+    named = {"workers" if name == "count" else name: each.value for name, each in more.items()}
+    return LaunchSettings(**{name: each.value for name, each in given.items()}, **named)
+
+
+def tracking(root: Node, problems: Problems) -> TrackingSettings:
+    return _section(TrackingSettings, root.get("tracking"), {"uri": _wrong_uri}, problems)
+
+
+def report(root: Node, problems: Problems) -> ReportSettings:
+    return _section(ReportSettings, root.get("report"), {"primary": _unranked}, problems)
+
+
+def _section(kind: type[Section], node: Node | None, rules: Mapping[str, Rule], problems: Problems) -> Section:
+    """The settings of a section, or their defaults."""
+    if node is None:
+        return kind()
+    given = Keys.of(f"{kind.__name__}Keys", fields_of(kind), rules).read(node, problems)
+    return kind(**{name: each.value for name, each in given.items()})
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:63] or "my-experiment"
+
+
+def _wrong_name(name: str) -> str | None:
+    if _SLUG.fullmatch(name):
+        return None
+    rule = "use 1 to 63 of a-z, 0-9, '.', '_' and '-', a letter or digit first"
+    return f"name {shown(name)} cannot be a directory's name everywhere; {rule}, for example {_slug(name)!r}"
+
+
+def _wrong_uri(uri: str | None) -> str | None:
+    """The message does not repeat the address, which has a secret."""
+    try:
+        place = urlsplit(uri or "")
+    except ValueError:
+        return "uri is not an address, for example http://localhost:5000 or sqlite:///mlflow.db"
+    secret = place.password or _SECRET.search(uri or "") or (place.scheme in {"http", "https"} and place.username)
+    if not secret:
+        return None
+    remedy = "give it in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    return f"uri has a password or token in it; leave it out of the file and {remedy}"
+
+
+def _unranked(name: str) -> str | None:
+    return None if name in RANKABLE else f"primary: unknown metric {shown(name)}{choose(name, RANKABLE)}"

@@ -1,0 +1,301 @@
+"""What the commands do, without printing: reading the plan, running the sweep, writing the reports.
+
+``Session`` ties together the rooms that know nothing of each other: plan, data, journal, launcher, tracker, reports.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import launch
+from benchmark import catalogue, config, datasets, mlflow_store, rundir, words
+from benchmark import plan as planning
+from benchmark.installed import default_experiment
+from benchmark.journal import Journal
+from benchmark.labels import labels
+from benchmark.plan import Plan, PlannedRun
+from benchmark.publishing import Publishing
+from benchmark.resolved import resolved_yaml
+from benchmark.run import Run
+from benchmark.sweep import Interrupt, Settings, Sweep, SweepEvent, exclusive
+
+PUBLISHING_SECONDS = 60.0
+"""At the end of a sweep, at most so long for what MLflow does not have yet."""
+
+
+class UsageProblem(Exception):
+    """An option that means nothing here; the message says what would."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line adds to the YAML."""
+
+    workers: int | None = None
+    mode: str | None = None
+    retry: tuple[str, ...] = ()
+    rerun_stale: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plan and what its runs are called."""
+
+    plan: Plan
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a command has to say in the end."""
+
+    lines: tuple[str, ...]
+    document: Mapping[str, Any]
+    exit_code: int = 0
+
+
+def planned(path: Path | None, settings: Sequence[str], results: Path) -> Found:
+    """The plan of an experiment.
+
+    Raises:
+        ConfigError, DataError: what is wrong with it.
+    """
+    cache = datasets.cache_directory()
+    experiment = config.load(path or default_experiment(), settings, catalogue.names(cache))
+    plan = planning.make(experiment, results / experiment.name, cache)
+    return Found(plan, labels(plan.runs))
+
+
+def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summary:
+    """How far the experiment is."""
+    found = planned(path, settings, results)
+    counts = Counter(cell.state for cell in found.plan.cells)
+    running = [cell.run for cell in found.plan.cells if _is_running(found.plan, cell.run)]
+    lines = [words.counts(found.plan.cells), *(f"under way: {found.names[run.run_id]}" for run in running)]
+    lines += [f"failed: {found.names[c.run.run_id]}: {c.why}" for c in found.plan.cells if c.state == "failed"]
+    document = {"experiment": found.plan.experiment.name, "states": counts, "running": [r.run_id for r in running]}
+    return Summary(tuple(lines), document)
+
+
+def rebuild(path: Path | None, settings: Sequence[str], results: Path) -> Summary:
+    """Writes the leaderboard from what is there."""
+    found = planned(path, settings, results)
+    if not (found.plan.directory / "journal.db").exists():
+        raise UsageProblem(f"nothing has run yet in {found.plan.directory}: `python -m benchmark run` comes first")
+    journal = Journal(found.plan.directory)
+    try:
+        board, written = _write_report(found.plan, journal, path, None)
+    finally:
+        journal.close()
+    return Summary((f"leaderboard: {written}",), board)
+
+
+@dataclass
+class Session:
+    """One `run` of the command: holds the experiment from :meth:`open` to :meth:`conclude`."""
+
+    found: Found
+    journal: Journal
+    sweep: Sweep
+    publishing: Publishing
+    interrupt: Interrupt
+    todo: int
+    workers: int
+    path: Path | None
+    uri: str
+    stack: ExitStack
+    started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def open(cls, path: Path | None, settings: Sequence[str], results: Path, options: Options) -> Session:
+        """Plans, makes the data ready, and takes hold of the experiment.
+
+        Raises:
+            ConfigError, DataError, ModeError, Busy, JournalError, UsageProblem: what is in the way.
+        """
+        found = planned(path, settings, results)
+        plan, experiment = found.plan, found.plan.experiment
+        launcher = launch.make(options.mode or experiment.launch.mode)
+        todo = [cell.run for cell in _chosen(plan, options)]
+        data = _prepare(todo)
+        stack = ExitStack()
+        stack.enter_context(exclusive(plan.directory))
+        journal = Journal(plan.directory)
+        _write_resolved(plan)
+        uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
+        publishing = Publishing(lambda: _publisher(uri, plan))
+        workers = options.workers or _workers(experiment.launch.workers, todo)
+        limits = Settings(workers, experiment.launch.timeout, experiment.launch.retries)
+        interrupt = Interrupt()
+        sweep = Sweep(
+            plan.runs, todo, journal, launcher, publishing, lambda r: data[_form(r)], found.names, limits, interrupt
+        )
+        return cls(found, journal, sweep, publishing, interrupt, len(todo), workers, path, uri, stack)
+
+    @property
+    def narrator(self) -> words.Narrator:
+        """Who tells the events of this sweep."""
+        return words.Narrator(self.found.names, self.found.plan.experiment.report.primary, self.todo)
+
+    @property
+    def opening(self) -> str:
+        """What is about to happen."""
+        experiment, workers = self.found.plan.experiment, f"{self.workers} worker{'s' * (self.workers != 1)}"
+        states = words.counts(self.found.plan.cells)
+        return f"{experiment.name}: {states}; {self.todo} to run, {workers}; results in {self.found.plan.directory}"
+
+    def events(self) -> Iterator[SweepEvent]:
+        """Runs everything; Ctrl-C once drains, twice kills."""
+        with _signals(self.interrupt):
+            yield from self.sweep.events()
+            yield from self.sweep.finish(PUBLISHING_SECONDS)
+
+    def conclude(self) -> Summary:
+        """Writes the leaderboard and the view in MLflow, and lets go of the experiment."""
+        with self.stack:
+            document, written = _write_report(self.found.plan, self.journal, self.path, self.workers)
+            lines = [*_best(document), f"leaderboard: {written}", *self._tracker_lines(written.parent)]
+            left = len(self.found.plan.runs) - sum(r.run_id in self.journal.outcomes() for r in self.found.plan.runs)
+            failed = sum(each.get("kind") not in ("pending", None) for each in document["not_ranked"])
+            self.journal.close()
+        lines.append(_closing(len(self.found.plan.runs), failed, left, time.monotonic() - self.started))
+        return Summary(tuple(lines), document, _exit_code(self.interrupt, left, failed))
+
+    def _tracker_lines(self, directory: Path) -> list[str]:
+        publisher = self.publishing.publisher
+        if publisher is None:
+            waiting = any(not each.committed for each in self.journal.publications().values())
+            return ["MLflow has not been told yet; the next `run` publishes what waits on disk"] if waiting else []
+        try:
+            link = publisher.write_view(self.found.plan.runs, self.found.plan.experiment.report.primary)
+            publisher.log_sweep(_files(directory), self.journal.note("sweep_uuid", os.urandom(16).hex()))
+        except mlflow_store.TrackingError as error:
+            return [f"MLflow: {error}"]
+        command = mlflow_store.serve_command(self.uri, Path.cwd())
+        server = "http://127.0.0.1:5000/" if command else mlflow_store.redact(self.uri).rstrip("/") + "/"
+        return [f"compare the runs: {f'`{command}`, then ' if command else ''}{server}{link}"]
+
+
+def _chosen(plan: Plan, options: Options) -> list[PlannedRun]:
+    """The cells to run: new ones, and the failed and stale ones that were asked for."""
+    wanted = {cell.run.run_id for cell in plan.cells if cell.state == "new"}
+    for name in options.retry:
+        chosen = {cell.run.run_id for cell in plan.cells if cell.state == "failed" and _matches(cell, name)}
+        if not chosen and not any(cell.run.run_id.startswith(name) for cell in plan.cells):
+            kinds = sorted({c.outcome.failure.kind for c in plan.cells if c.outcome and c.outcome.failure})
+            known = f"the kinds are {', '.join(kinds)}" if kinds else "nothing has failed"
+            raise UsageProblem(f"--retry {name}: no failed run of this kind or id; {known}")
+        wanted |= chosen
+    if options.rerun_stale:
+        wanted |= {cell.run.run_id for cell in plan.cells if cell.state == "stale"}
+    return [cell for cell in plan.cells if cell.run.run_id in wanted]
+
+
+def _matches(cell: PlannedRun, name: str) -> bool:
+    assert cell.outcome is not None
+    assert cell.outcome.failure is not None
+    return name in ("all", cell.outcome.failure.kind) or cell.run.run_id.startswith(name)
+
+
+Form = tuple[str, int, int, str]
+
+
+def _form(run: Run) -> Form:
+    assert run.image_size is not None
+    assert run.channels is not None
+    return (run.data_digest, run.image_size, run.channels, run.resize)
+
+
+def _prepare(runs: Sequence[Run]) -> dict[Form, Path]:
+    """Decodes what the runs need, each form once."""
+    cache = datasets.cache_directory()
+    return {
+        form: datasets.prepare(run.data, image_size=form[1], channels=form[2], resize=form[3], cache=cache)
+        for form, run in {_form(run): run for run in runs}.items()
+    }
+
+
+def _workers(setting: int | str, todo: Sequence[Run]) -> int:
+    if isinstance(setting, int):
+        return setting
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // max((run.threads for run in todo), default=1))
+
+
+def _publisher(uri: str, plan: Plan) -> Any:
+    from benchmark.results import run_figures, source_commit
+    from benchmark.tracking import Publisher
+
+    return Publisher(uri, plan.experiment.name, data=plan.data, artifacts=run_figures, commit=source_commit())
+
+
+def _write_resolved(plan: Plan) -> None:
+    with rundir.atomic(plan.directory / "experiment.yaml") as file:
+        file.write(resolved_yaml(plan.experiment, plan.runs).encode())
+
+
+def _write_report(plan: Plan, journal: Journal, path: Path | None, workers: int | None) -> tuple[dict[str, Any], Path]:
+    from reports.render import document
+
+    from benchmark import results
+
+    command = shlex.join(["python", "-m", "benchmark", "run", *([str(path)] if path else [])])
+    board = results.leaderboard(plan, journal, command, workers)
+    return document(board), results.write(board, plan.directory)
+
+
+def _files(directory: Path) -> dict[str, bytes]:
+    found = [directory / f"leaderboard.{kind}" for kind in ("md", "csv", "json")]
+    found += sorted((directory / "figures").glob("*"))
+    return {str(path.relative_to(directory)): path.read_bytes() for path in found if path.is_file()}
+
+
+def _is_running(plan: Plan, run: Run) -> bool:
+    from launch.fast_local import is_locked
+
+    directory = rundir.RunDir(plan.directory / "runs" / run.run_id)
+    return directory.lock_path.exists() and is_locked(directory)
+
+
+def _best(document: Mapping[str, Any]) -> list[str]:
+    ranked = [row for row in document["rows"] if row["rank"] is not None]
+    if not ranked:
+        return ["no run has a result to rank"]
+    best, primary = ranked[0], document["primary"]
+    return [f"best: {best['model']}, {primary} {best['metrics'][primary]['mean']:.4f}"]
+
+
+def _closing(total: int, failed: int, left: int, seconds: float) -> str:
+    parts = [f"{total - failed - left} of {total} runs done"]
+    parts += [f"{failed} failed"] * bool(failed) + [f"{left} left"] * bool(left)
+    return f"{', '.join(parts)} · {seconds:.0f} s"
+
+
+def _exit_code(interrupt: Interrupt, left: int, failed: int) -> int:
+    if interrupt.requests:
+        return 130
+    return 4 if left else 1 if failed else 0
+
+
+@contextmanager
+def _signals(interrupt: Interrupt) -> Iterator[None]:
+    """Ctrl-C adds a request; SIGTERM stops at once."""
+
+    def on_signal(signum: int, frame: object) -> None:
+        interrupt.requests += 1 if signum == signal.SIGINT else 2
+
+    before = {each: signal.signal(each, on_signal) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,144 @@
+"""Batches from a prepared directory (``benchmark/prepared.py``), without work for each sample in Python.
+
+    data = load(directory)
+    normalize = Normalize(data.mean, data.std, device)
+    order = epoch_order(len(data.train), seed, epoch)
+    for images, labels in batches(data.train, 64, normalize, order=order, drop_single=True):
+        ...
+
+Images stay 8-bit and mapped from the file, which all processes share; a batch is one look-up, then one conversion to
+float32.  A batch's memory is (n, height, width, channels), seen as (n, channels, height, width): channels last, which
+convolutions on CPU and GPU prefer.  Where a GPU has room, ``data.train.to(device)`` moves a split there once.
+
+Limits: a split larger than memory is read from disk in random order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Generator, Tensor
+
+from benchmark import prepared
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Split:
+    """``images`` uint8 (n, height, width, channels), ``labels`` int64 (n,), ``ids`` text (n,)."""
+
+    images: Tensor
+    labels: Tensor
+    ids: npt.NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same split with its images and labels in a device's memory."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A prepared directory.  ``mean`` and ``std`` float32 (channels,), of the training images, where white is 1."""
+
+    train: Split
+    val: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: Tensor
+    std: Tensor
+    digest: str
+
+
+class Normalize:
+    """uint8 (n, height, width, channels) -> float32 (n, channels, height, width), channels last, on ``device``.
+
+    ``mean`` and ``std`` (channels,), in units where white is 1, become 0 and 1.
+    """
+
+    def __init__(self, mean: Tensor, std: Tensor, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        mean, std = mean.double(), std.double()
+        self._scale = (1 / (255 * std)).float().to(self.device)
+        self._bias = (-mean / std).float().to(self.device)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        pixels = images.to(self.device, non_blocking=True).float()
+        return torch.addcmul(self._bias, pixels, self._scale).permute(0, 3, 1, 2)
+
+
+def load(directory: Path) -> PreparedData:
+    """The data in a prepared directory; images are mapped, not read.
+
+    Raises:
+        DataError: the directory is missing, incomplete or of another version.
+    """
+    header = prepared.read(directory)
+    images, labels, ids = prepared.arrays(directory)
+    # Mapped "copy on write": torch warns of arrays that cannot be written; nothing here writes.
+    whole = Split(torch.from_numpy(images), torch.from_numpy(labels), ids)
+    ends = np.cumsum([0, *(header.sizes[name] for name in ("train", "val", "test"))]).tolist()
+    train, val, test = (_part(whole, start, end) for start, end in itertools.pairwise(ends))
+    mean, std = torch.tensor(header.mean), torch.tensor(header.std)
+    return PreparedData(train, val, test, header.classes, mean, std, header.digest)
+
+
+def batches(
+    split: Split,
+    batch_size: int,
+    normalize: Normalize,
+    *,
+    order: Tensor | None = None,
+    drop_single: bool = False,
+) -> Iterator[Batch]:
+    """Normalised images and their labels (int64), on ``normalize``'s device, in ``order`` (int64, which images and
+    when) or in the split's own.
+
+    ``drop_single`` is for training: a last batch of one image is left out (:func:`steps_per_epoch`).
+    """
+    count = len(split) if order is None else len(order)
+    steps = steps_per_epoch(count, batch_size) if drop_single else -(-count // batch_size)
+    order = None if order is None else order.to(split.images.device)
+    for start in range(0, steps * batch_size, batch_size):
+        images, labels = _cut(split, slice(start, start + batch_size), order)
+        yield normalize(images), labels.to(normalize.device, non_blocking=True)
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """How many training batches ``count`` images make.  The last may be smaller, but is left out where it has one image
+    only, since batch normalisation cannot be trained with one; unless it is the only batch, or ``batch_size`` is 1."""
+    full, rest = divmod(count, batch_size)
+    return full + (rest > 1 or (rest == 1 and full == 0))
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
+    """A permutation of 0 to ``count`` - 1, int64, which depends on the seed and the epoch alone, so that a resumed run
+    goes on as one that was never interrupted."""
+    return torch.randperm(count, generator=epoch_generator(seed, epoch, "order"))
+
+
+def epoch_generator(seed: int, epoch: int, purpose: str = "augment") -> Generator:
+    """A generator on the CPU for one epoch and purpose; different ones are independent."""
+    digest = hashlib.sha256(f"{purpose}/{seed}/{epoch}".encode()).digest()
+    return Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+
+
+def _cut(split: Split, part: slice, order: Tensor | None) -> Batch:
+    if order is None:
+        return split.images[part], split.labels[part]
+    picked = order[part]
+    return split.images.index_select(0, picked), split.labels.index_select(0, picked)
+
+
+def _part(whole: Split, start: int, end: int) -> Split:
+    return Split(whole.images[start:end], whole.labels[start:end], whole.ids[start:end])

@@ -1,0 +1,65 @@
+"""Where a run was computed: provenance that is recorded and shown, and is no part of a run's identity.
+
+The host's and the user's names are left out, since results are published.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+LIBRARIES = ("torch", "torchvision", "timm", "numpy")
+
+
+def environment(device: torch.device | str = "cpu") -> dict[str, str | int | float]:
+    """Versions, processor and device, for ``Result.environment``.
+
+    Imports nothing for a version; a library that is not installed is left out.  Keys: ``python``, each of
+    ``LIBRARIES``, ``platform``, ``cpu``, ``cpu_capability`` (the instructions that torch uses, which decide the last
+    digits), ``cpus`` (those this process may use), ``threads`` (of one operation in torch), ``device`` (``cpu``, or
+    the kind and name of the accelerator), and on CUDA its version as ``cuda``.
+    """
+    device = torch.device(device)
+    facts: dict[str, str | int | float] = {"python": platform.python_version(), **_versions()}
+    facts |= {
+        "platform": platform.platform(),
+        "cpu": cpu_name(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpus": usable_cpus(),
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+    }
+    if device.type == "cuda":
+        facts |= {"device": f"cuda: {torch.cuda.get_device_name(device)}", "cuda": str(torch.version.cuda)}
+    return facts
+
+
+def cpu_name(path: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name for people, as Linux tells it in ``path``, else what the platform calls it."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def usable_cpus() -> int:
+    """Processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

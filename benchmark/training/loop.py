@@ -1,0 +1,181 @@
+"""The training loop: epochs over batches cut from memory, validation after each, the best epoch's weights kept.
+
+Every random choice is a function of (seed, epoch), so that an interrupted run can go on where it stopped and end bit
+by bit where an undisturbed one ends.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.run import Run
+from benchmark.rundir import Event
+from benchmark.training.data import (
+    Normalize,
+    PreparedData,
+    Split,
+    batches,
+    epoch_generator,
+    epoch_order,
+    steps_per_epoch,
+)
+from benchmark.training.evaluate import predict
+from benchmark.training.metrics import cheap_scores
+from benchmark.training.models import AUX_WEIGHT
+from benchmark.training.optim import Criterion, Schedule, make_criterion, make_optimizer, make_schedule
+from benchmark.training.transforms import augmentation
+
+LOWER_IS_BETTER = frozenset({"val/log_loss"})
+CHECK_EVERY = 50
+"""Steps between looks at the losses: each look waits for the device."""
+
+
+class Diverged(ArithmeticError):
+    """The loss, or an output of the network, is no longer a finite number."""
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The end of training: the network holds the weights of ``best_epoch``; ``seconds`` is the wall time of the epochs'
+    training parts, validation left out."""
+
+    best_epoch: int
+    epochs: int
+    seconds: float
+    images: int
+
+
+@dataclass
+class Best:
+    """The best epoch by validation so far, and a copy of its weights."""
+
+    metric: str
+    epoch: int = 0
+    value: float = -math.inf
+    log_loss: float = math.inf
+    weights: dict[str, Tensor] | None = None
+
+    def consider(self, event: Event, model: nn.Module) -> None:
+        """Keeps the weights when the epoch is better; equal values are told apart by log loss, then the earlier."""
+        value, log_loss = event.metrics[self.metric], event.metrics["val/log_loss"]
+        if value is None or log_loss is None:
+            return
+        signed = -value if self.metric in LOWER_IS_BETTER else value
+        if (signed, -log_loss) > (self.value, -self.log_loss):
+            self.epoch, self.value, self.log_loss = event.epoch, signed, log_loss
+            self.weights = {name: each.detach().clone() for name, each in model.state_dict().items()}
+
+
+def train(
+    run: Run, data: PreparedData, model: nn.Module, normalize: Normalize, on_epoch: Callable[[Event], None]
+) -> Trained:
+    """Trains ``model`` in place and leaves in it the weights of the best epoch by validation.
+
+    Args:
+        run: every hyperparameter.
+        data: decoded images; only its training and validation splits are looked at.
+        model: on its device.
+        normalize: makes float batches on that device.
+        on_epoch: called with each epoch's metrics.
+
+    Raises:
+        Diverged: the loss or the outputs are not finite.
+        OptimError: the optimizer's keys are wrong.
+    """
+    steps = steps_per_epoch(len(data.train), run.batch_size)
+    criterion = make_criterion(run, data.train.labels, len(data.classes)).to(normalize.device)
+    optimizer = make_optimizer(run, model)
+    schedule = make_schedule(run, optimizer, steps)
+    best, seconds, epoch = Best(run.select), 0.0, 0
+    for epoch in range(1, run.epochs + 1):
+        started = time.perf_counter()
+        losses, correct = _train_epoch(run, epoch, data.train, model, normalize, criterion, optimizer, schedule)
+        seconds += time.perf_counter() - started
+        metrics = {
+            "train/loss": float(losses.mean()),
+            "train/accuracy": correct,
+            "train/lr": optimizer.param_groups[0]["lr"],
+            **validate(run, data.val, model, normalize, epoch * steps),
+            "cost/train_seconds": seconds,
+        }
+        event = Event(epoch, epoch * steps, time.time(), metrics)
+        on_epoch(event)
+        best.consider(event, model)
+        if run.early_stopping and epoch - best.epoch >= run.early_stopping:
+            break
+    if best.weights is not None:
+        model.load_state_dict(best.weights)
+    return Trained(best.epoch or epoch, epoch, seconds, epoch * len(data.train))
+
+
+def validate(run: Run, split: Split, model: nn.Module, normalize: Normalize, step: int) -> dict[str, float | None]:
+    """The cheap ``val/…`` metrics of the network as it is.
+
+    Raises:
+        Diverged: an output is not a number.
+    """
+    log_probs = predict(model, batches(split, run.eval_batch_size, normalize))
+    if np.isnan(log_probs).any():
+        raise Diverged(f"the network's outputs are not numbers after step {step}", step)
+    return {f"val/{name}": value for name, value in cheap_scores(split.labels.numpy(), log_probs).values.items()}
+
+
+def _train_epoch(
+    run: Run,
+    epoch: int,
+    split: Split,
+    model: nn.Module,
+    normalize: Normalize,
+    criterion: Criterion,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+) -> tuple[Tensor, float]:
+    """One pass over the training images: each step's loss, and the accuracy while learning."""
+    model.train()
+    steps, seen = steps_per_epoch(len(split), run.batch_size), 0
+    losses = torch.empty(steps, device=normalize.device)
+    correct = torch.zeros((), dtype=torch.int64, device=normalize.device)
+    for index, (images, labels) in enumerate(_training_batches(run, epoch, split, normalize)):
+        outputs = model(images)
+        logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
+        loss = criterion(logits, labels)
+        for each in auxiliary:
+            loss = loss + AUX_WEIGHT * criterion(each, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if run.clip_grad is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), run.clip_grad)
+        optimizer.step()
+        schedule.advance()
+        losses[index] = loss.detach()
+        correct += (logits.detach().argmax(1) == labels).sum()
+        seen += len(labels)
+        if (index + 1) % CHECK_EVERY == 0 or index + 1 == steps:
+            _check(losses[: index + 1], (epoch - 1) * steps)
+    return losses, float(correct) / seen
+
+
+def _training_batches(run: Run, epoch: int, split: Split, normalize: Normalize) -> Iterator[tuple[Tensor, Tensor]]:
+    order, augment = epoch_order(len(split), run.seed, epoch), augmentation(run.augment)
+    generator = epoch_generator(run.seed, epoch)
+    for images, labels in batches(split, run.batch_size, normalize, order=order, drop_single=True):
+        yield augment(images, generator) if augment else images, labels
+
+
+def _check(losses: Tensor, earlier_steps: int) -> None:
+    broken = (~losses.isfinite()).nonzero()
+    if len(broken):
+        index = int(broken[0, 0])
+        step = earlier_steps + index + 1
+        raise Diverged(f"loss {float(losses[index])} at step {step}", step)

@@ -1,0 +1,122 @@
+"""Criterion, optimizer and learning-rate schedule by name.
+
+Optimizers come from ``timm.optim`` (weight decay leaves out norms and biases), schedules from ``timm.scheduler``, the
+one-cycle schedule from torch.  Schedules advance once an optimizer step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from timm.optim import create_optimizer_v2, list_optimizers
+from timm.scheduler.cosine_lr import CosineLRScheduler
+from timm.scheduler.scheduler import Scheduler
+from timm.scheduler.step_lr import StepLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import OneCycleLR
+
+from benchmark.run import Run
+
+
+class OptimError(ValueError):
+    """An optimizer that cannot be made from the run's keys; the message names the key."""
+
+
+class Schedule(Protocol):
+    """What sets the learning rate."""
+
+    def advance(self) -> None:
+        """After an optimizer step: sets the learning rate of the next."""
+        ...
+
+
+class Criterion(nn.Module):
+    """Cross-entropy with label smoothing, or focal loss (Lin et al. 2017), averaged over the batch.
+
+    Args:
+        weights: (classes,) float32, one weight a class, or ``None``.
+    """
+
+    def __init__(self, run: Run, weights: Tensor | None) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights)
+        self.smoothing = run.label_smoothing
+        self.gamma = run.focal_gamma if run.criterion == "focal" else 0.0
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        weights = self.get_buffer("weights") if self.weights is not None else None
+        if not self.gamma:
+            return F.cross_entropy(logits, labels, weights, label_smoothing=self.smoothing)
+        loss = F.cross_entropy(logits, labels, weights, label_smoothing=self.smoothing, reduction="none")
+        truth = logits.softmax(1).gather(1, labels[:, None])[:, 0]
+        return ((1 - truth).clamp_min(0) ** self.gamma * loss).mean()
+
+
+def balanced_weights(labels: Tensor, classes: int) -> Tensor:
+    """Inverse class frequency, (classes,) float32 with mean 1 over the samples; absent classes weigh 0."""
+    counts = torch.bincount(labels, minlength=classes)
+    present = counts > 0
+    return torch.where(present, len(labels) / (counts.clamp_min(1) * present.sum()), 0.0).float()
+
+
+def make_criterion(run: Run, labels: Tensor, classes: int) -> Criterion:
+    """The training loss that ``run`` names, its class weights taken from the training labels."""
+    weights = balanced_weights(labels, classes) if run.class_weights == "balanced" else None
+    return Criterion(run, weights)
+
+
+def make_optimizer(run: Run, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that ``run`` names.
+
+    Raises:
+        OptimError: timm does not know the name, or the optimizer refuses an argument.
+    """
+    if run.optimizer.lower() not in list_optimizers():
+        raise OptimError(f"optimizer: timm.optim has no {run.optimizer!r}; it has {', '.join(list_optimizers())}")
+    arguments: dict[str, Any] = {"lr": run.lr, "weight_decay": run.weight_decay, "momentum": run.momentum}
+    try:
+        return create_optimizer_v2(model, opt=run.optimizer.lower(), **arguments, **run.optimizer_args)
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise OptimError(f"optimizer_args: {run.optimizer} refuses its arguments: {error}") from error
+
+
+def make_schedule(run: Run, optimizer: torch.optim.Optimizer, steps_per_epoch: int) -> Schedule:
+    """The schedule that ``run`` names, over ``run.epochs × steps_per_epoch`` optimizer steps."""
+    total = run.epochs * steps_per_epoch
+    if run.schedule == "onecycle":
+        return _OneCycle(OneCycleLR(optimizer, max_lr=run.lr, total_steps=total))
+    warmup = min(round(run.warmup_epochs * steps_per_epoch), total - 1)
+    common: dict[str, Any] = {
+        "warmup_t": warmup,
+        "warmup_lr_init": run.lr / (warmup + 1),
+        "warmup_prefix": True,
+        "t_in_epochs": False,
+    }
+    if run.schedule == "cosine":
+        return _Timm(CosineLRScheduler(optimizer, t_initial=total - warmup, lr_min=run.min_lr, **common))
+    decay = (total, 1.0) if run.schedule == "constant" else (_steps(run, steps_per_epoch), run.decay_rate)
+    return _Timm(StepLRScheduler(optimizer, decay_t=decay[0], decay_rate=decay[1], **common))
+
+
+def _steps(run: Run, steps_per_epoch: int) -> int:
+    return max(1, round(run.decay_epochs * steps_per_epoch))
+
+
+class _Timm:
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._step = 0
+
+    def advance(self) -> None:
+        self._step += 1
+        self._scheduler.step_update(self._step)
+
+
+class _OneCycle:
+    def __init__(self, scheduler: OneCycleLR) -> None:
+        self._scheduler = scheduler
+
+    def advance(self) -> None:
+        self._scheduler.step()

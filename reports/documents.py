@@ -1,0 +1,155 @@
+"""``leaderboard.json`` and ``leaderboard.csv``: the same leaderboard for programs and spreadsheets.
+
+The JSON has every metric of every run; its shape is versioned by ``schema_version``.  The CSV has a line for each
+configuration, with the means and standard deviations of all metrics, those without a finished run included.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from reports.leaderboard import Entry, Leaderboard, Row, Table, Unranked
+from reports.metrics import better
+from reports.statistics import Aggregate
+from reports.text import cell
+from reports.values import all_metrics
+
+SCHEMA_VERSION = 1
+
+
+def document(leaderboard: Leaderboard) -> dict[str, Any]:
+    """The JSON document: ``schema_version``, ``experiment``, ``data``, ``primary``, ``rows``, ``not_ranked``, and what
+    holds for the whole experiment."""
+    header = leaderboard.header
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "experiment": header.experiment,
+        "description": header.description,
+        "data": [_data(table) for table in leaderboard.tables],
+        "primary": header.primary,
+        "direction": better(header.primary),
+        "command": header.command,
+        "commit": header.commit,
+        "hardware": header.hardware,
+        "workers": header.workers,
+        "started": header.started,
+        "finished": header.finished,
+        "versions": dict(header.versions),
+        "counts": {status: leaderboard.counts[status] for status in ("done", "failed", "pending")},
+        "rows": [_row(table, row) for table in leaderboard.tables for row in table.rows],
+        "not_ranked": [_not_ranked(each) for each in leaderboard.not_ranked],
+    }
+
+
+def table_text(leaderboard: Leaderboard) -> str:
+    """The CSV's text; cells that a spreadsheet would take for a formula begin with an apostrophe."""
+    lines = list(_lines(leaderboard))
+    head = list(dict.fromkeys(key for line in lines for key in line))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [cell(key) for key in head], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({cell(key): cell(value) for key, value in line.items()} for line in lines)
+    return buffer.getvalue()
+
+
+def _data(table: Table) -> dict[str, Any]:
+    data = table.data
+    return {"label": data.label, "digest": data.digest, "classes": list(data.classes), "sizes": dict(data.sizes)}
+
+
+def _row(table: Table, row: Row) -> dict[str, Any]:
+    return {
+        "rank": row.rank,
+        "configuration_id": row.configuration_id,
+        "label": row.label,
+        "model": row.model,
+        "architecture": row.architecture,
+        "data": table.data.label,
+        "data_digest": table.data.digest,
+        "hyperparameters": dict(row.hyperparameters),
+        "n_seeds": row.n_seeds,
+        "planned_seeds": row.planned_seeds,
+        "metrics": {name: _metric(each) for name, each in row.metrics.items()},
+        "runs": [_run(entry) for entry in row.entries],
+        "notes": list(row.notes),
+    }
+
+
+def _metric(found: Aggregate) -> dict[str, Any]:
+    if found.mean is None:
+        return {"mean": None, "reason": found.reason}
+    return {"mean": found.mean, "sd": found.sd, "values": list(found.values)}
+
+
+def _run(entry: Entry) -> dict[str, Any]:
+    return {
+        "run_id": entry.run.run_id,
+        "seed": entry.run.seed,
+        "status": entry.status,
+        "mlflow_run_id": entry.mlflow_run_id,
+        "metrics": all_metrics(entry.result, entry.profile) if entry.result else {},
+    }
+
+
+def _not_ranked(each: Unranked) -> dict[str, Any]:
+    return {
+        "run_id": each.entry.run.run_id,
+        "configuration_id": each.entry.run.configuration_id,
+        "data": each.data.label,
+        "data_digest": each.data.digest,
+        "label": each.label,
+        "model": each.entry.run.model,
+        "seed": each.entry.run.seed,
+        "status": each.entry.status,
+        "kind": each.kind,
+        "reason": each.reason,
+        "log": each.entry.log,
+    }
+
+
+def _lines(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
+    for table in leaderboard.tables:
+        for row in table.rows:
+            yield _line(table, row, leaderboard.header.primary)
+        yield from _without_result(leaderboard, table)
+
+
+def _line(table: Table, row: Row, primary: str) -> dict[str, Any]:
+    reason = row.metrics[primary].reason if primary in row.metrics else f"{primary} was not recorded"
+    line = {
+        "rank": row.rank,
+        **_identity(table, row.entries[0]),
+        "architecture": row.architecture,
+        "n_seeds": row.n_seeds,
+        "planned_seeds": row.planned_seeds,
+        "not_ranked": reason,
+    }
+    for name, found in row.metrics.items():
+        line |= {name: found.mean, f"{name} sd": found.sd}
+    return line | _hyperparameters(row.entries[0])
+
+
+def _without_result(leaderboard: Leaderboard, table: Table) -> Iterator[dict[str, Any]]:
+    """Configurations of which no seed has finished."""
+    known = {row.configuration_id for row in table.rows}
+    groups: dict[str, list[Unranked]] = {}
+    for each in leaderboard.not_ranked:
+        key = each.entry.run.configuration_id
+        if key not in known and each.data.digest == table.data.digest:
+            groups.setdefault(key, []).append(each)
+    for group in groups.values():
+        reasons = dict.fromkeys(f"{each.kind}: {each.reason}" for each in group)
+        entry, planned = group[0].entry, len(group)
+        line = {**_identity(table, entry), "n_seeds": 0, "planned_seeds": planned, "not_ranked": "; ".join(reasons)}
+        yield line | _hyperparameters(entry)
+
+
+def _identity(table: Table, entry: Entry) -> dict[str, Any]:
+    return {"data": table.data.label, "model": entry.run.model, "configuration_id": entry.run.configuration_id}
+
+
+def _hyperparameters(entry: Entry) -> dict[str, Any]:
+    return {key: value for key, value in entry.run.hyperparameters.items() if key != "model"}

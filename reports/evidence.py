@@ -1,0 +1,84 @@
+"""What a table's figures are drawn from, read from the run directories: confusion matrices and epochs.
+
+Only the best rows are read, so that a report of thousands of runs stays fast.  A run directory without the files, or
+with broken ones, costs its part of the figures and is named in ``troubles``; it never costs the leaderboard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.rundir import BrokenFile, Evaluation, Event, RunDir
+from reports.curves import average
+from reports.leaderboard import Entry, Row, Table
+
+BEST = 3
+"""Rows whose confusion matrices are shown."""
+CURVES = 12
+"""Rows whose learning curves are shown."""
+SPLIT = "test"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """``confusions``: label -> counts (k, k), summed over the seeds, of the best rows; ``curves``: label -> epochs with
+    the mean of ``curve_metric`` over the seeds."""
+
+    classes: tuple[str, ...]
+    confusions: Mapping[str, npt.NDArray[np.int64]]
+    curves: Mapping[str, tuple[Event, ...]]
+    curve_metric: str
+    troubles: tuple[str, ...] = ()
+
+
+def read(table: Table, primary: str) -> Evidence:
+    """The evidence for the best rows of ``table``."""
+    troubles: list[str] = []
+    evaluated = {row.label: _evaluations(row, troubles) for row in table.ranked[:BEST]}
+    confusions = {label: _sum(found) for label, found in evaluated.items() if found}
+    classes = next((tuple(each.name for each in found[0].per_class) for found in evaluated.values() if found), ())
+    epochs = {row.label: _epochs(row, troubles) for row in table.ranked[:CURVES]}
+    name = _curve_metric(epochs, primary)
+    curves = {label: average(runs, name) for label, runs in epochs.items()}
+    return Evidence(classes, confusions, {label: each for label, each in curves.items() if each}, name, tuple(troubles))
+
+
+def _evaluations(row: Row, troubles: list[str]) -> list[Evaluation]:
+    return [found for entry in row.done if (found := _evaluation(entry, row.label, troubles)) is not None]
+
+
+def _evaluation(entry: Entry, label: str, troubles: list[str]) -> Evaluation | None:
+    if entry.directory is None:
+        return None
+    try:
+        return RunDir(entry.directory).read_evaluation()[SPLIT]
+    except (BrokenFile, KeyError):
+        troubles.append(f"{label}, seed {entry.run.seed}: no confusion matrix, its evaluation.json cannot be read")
+        return None
+
+
+def _epochs(row: Row, troubles: list[str]) -> list[tuple[Event, ...]]:
+    found = []
+    for entry in row.done:
+        if entry.directory is None:
+            continue
+        try:
+            found.append(RunDir(entry.directory).read_events())
+        except BrokenFile:
+            troubles.append(f"{row.label}, seed {entry.run.seed}: no learning curve, its events.jsonl cannot be read")
+    return found
+
+
+def _sum(evaluations: list[Evaluation]) -> npt.NDArray[np.int64]:
+    return np.asarray(np.sum([each.confusion for each in evaluations], axis=0), dtype=np.int64)
+
+
+def _curve_metric(epochs: Mapping[str, list[tuple[Event, ...]]], primary: str) -> str:
+    """The primary metric on validation where epochs have it, else accuracy."""
+    wanted = f"val/{primary.partition('/')[2]}"
+    known = {name for runs in epochs.values() for events in runs for event in events for name in event.metrics}
+    return wanted if wanted in known else "val/accuracy"

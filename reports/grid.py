@@ -1,0 +1,145 @@
+"""The leaderboard's table and the lines under it, in Markdown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from reports.leaderboard import Entry, Header, Row, Table
+from reports.metrics import COLUMNS, metric
+from reports.settings import ABSENT, caption, setting, write
+from reports.summary import value
+from reports.text import markdown
+
+OWN_COLUMN = 3
+"""Hyperparameters that have a column each; more share one, so that the table stays readable."""
+
+
+def grid(head: Sequence[str], align: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of cells that are Markdown already."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, align, *rows])
+
+
+def ranking(table: Table, primary: str, directory: Path) -> str:
+    """A row for each configuration, best first; links lead from ``directory`` to the run directories."""
+    names = columns(table, primary)
+    settings = _setting_columns(table)
+    best = {name: _best(table, name) for name in names}
+    heads = [metric(name).heading for name in names]
+    rows = []
+    for row in table.rows:
+        cells = [_cell(row, name, name == primary, best[name]) for name in names]
+        varied = [_settings(row, keys) for keys in settings.values()]
+        rows.append(
+            [_rank(row, table), _model(row), *varied, cells[0], _seeds(row), *cells[1:], _links(row, directory)]
+        )
+    return grid(
+        ["rank", "model", *settings, heads[0], "seeds", *heads[1:], "runs"],
+        ["--:", ":--", *[":--"] * len(settings), "--:", "--:", *["--:"] * (len(names) - 1), ":--"],
+        rows,
+    )
+
+
+def columns(table: Table, primary: str) -> list[str]:
+    """The primary metric, then those that any row has."""
+    return [primary, *(name for name in COLUMNS if name != primary and any(name in row.metrics for row in table.rows))]
+
+
+def notes(table: Table, header: Header) -> str:
+    """How to read the table, a sentence for each thing that is there."""
+    lines = [_spread(table)]
+    if any(row.n_seeds < row.planned_seeds for row in table.rows):
+        lines.append("⚠ fewer seeds than planned: the missing ones are below, under Not ranked.")
+    ranks = [row.rank for row in table.ranked]
+    if len(set(ranks)) < len(ranks):
+        lines.append("= exactly equal means.")
+    lines.append("Epochs and weights were chosen on validation; test images were used once, for these numbers.")
+    if any(name.startswith("speed/") for row in table.rows for name in row.metrics):
+        lines.append(_speed(table, header))
+    lines += [f"{markdown(row.label)}: {markdown(note)}." for row in table.rows for note in row.notes]
+    same = f"All rows: {', '.join(markdown(each) for each in caption(table.fixed))}."
+    return f"{same}\n\n{' '.join(lines + _undefined(table, header.primary))}"
+
+
+def _spread(table: Table) -> str:
+    if any(row.n_seeds > 1 for row in table.rows):
+        return "± is the standard deviation over seeds; those of the other columns are in leaderboard.csv."
+    return "One seed each: how much the numbers vary from seed to seed is not known."
+
+
+def _speed(table: Table, header: Header) -> str:
+    batches = {row.mean("speed/batch_size") for row in table.rows} - {None}
+    sizes = " or ".join(f"{batch:g}" for batch in sorted(filter(None, batches)))
+    rate = f"img/s: inference in batches of {sizes}; latency: the median of one image at a time. " if sizes else ""
+    return rate + markdown(header.speed_note)
+
+
+def _undefined(table: Table, primary: str) -> list[str]:
+    """Why a cell has no number; reasons that several rows share stand once."""
+    rows: dict[str, list[str]] = {}
+    for row in table.rows:
+        for name in columns(table, primary):
+            found = row.metrics.get(name)
+            if found and found.reason:
+                rows.setdefault(f"{metric(name).title}: {found.reason}", []).append(row.label)
+    return [f"– {markdown(reason)} ({markdown(', '.join(labels), 120)})." for reason, labels in rows.items()]
+
+
+def _setting_columns(table: Table) -> dict[str, tuple[str, ...]]:
+    """Title -> the hyperparameters of the column."""
+    if len(table.varying) > OWN_COLUMN:
+        return {"settings": table.varying}
+    return {markdown(key): (key,) for key in table.varying}
+
+
+def _settings(row: Row, keys: Sequence[str]) -> str:
+    there = [key for key in keys if key in row.hyperparameters]
+    if len(keys) == 1:
+        return markdown(write(row.hyperparameters[keys[0]])) if there else ABSENT
+    return markdown(", ".join(setting(key, row.hyperparameters[key]) for key in there)) or ABSENT
+
+
+def _rank(row: Row, table: Table) -> str:
+    if row.rank is None:
+        return ABSENT
+    return f"{row.rank}=" if sum(other.rank == row.rank for other in table.rows) > 1 else str(row.rank)
+
+
+def _model(row: Row) -> str:
+    architecture = f"<br><sub>{markdown(row.architecture)}</sub>" if row.architecture else ""
+    return markdown(row.model) + architecture
+
+
+def _seeds(row: Row) -> str:
+    return f"{row.n_seeds}/{row.planned_seeds}{'' if row.n_seeds == row.planned_seeds else ' ⚠'}"
+
+
+def _cell(row: Row, name: str, spread: bool, best: str | None) -> str:
+    text = value(row, name, spread=spread)
+    return f"**{text}**" if best is not None and value(row, name, spread=False) == best else text
+
+
+def _best(table: Table, name: str) -> str | None:
+    """How the best mean of a column reads; ``None`` where no direction is better or all rows read the same."""
+    known = metric(name)
+    means = [mean for row in table.ranked if (mean := row.mean(name)) is not None]
+    if known.direction is None or len({known.write(mean) for mean in means}) < 2:
+        return None
+    return known.write(max(means) if known.direction == "higher" else min(means))
+
+
+def _links(row: Row, directory: Path) -> str:
+    return " ".join(_link(entry, directory) for entry in row.entries)
+
+
+def _link(entry: Entry, directory: Path) -> str:
+    """To the run directory where it lies below the page, so that the link holds when both move together."""
+    text = f"s{entry.run.seed}"
+    if entry.status != "done":
+        return f"~~{text}~~"
+    if entry.directory is None:
+        return text
+    path = Path(os.path.relpath(entry.directory, directory))
+    return text if path.parts[0] == ".." else f"[{text}]({quote(path.as_posix())}/)"

@@ -1,0 +1,75 @@
+"""Hyperparameters in reports: which of them vary, how a configuration is called, how a value is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from benchmark.run import Run, Value
+
+Settings = Mapping[str, Value]
+MAIN = ("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "augment", "image_size")
+"""Keys that a caption names even at their defaults."""
+ABSENT = "–"
+
+
+def varying_keys(configurations: Sequence[Settings]) -> tuple[str, ...]:
+    """The keys, but ``model``, that do not have the same value in all configurations; one that a configuration does
+    not have at all (``model_args.depth``) varies too."""
+    names = dict.fromkeys(key for each in configurations for key in each if key != "model")
+    return tuple(key for key in names if len({_comparable(each, key) for each in configurations}) > 1)
+
+
+def labels(configurations: Mapping[str, Settings]) -> dict[str, str]:
+    """Configuration id -> a short name, unique among them: the model, and what tells its configurations apart."""
+    models: dict[str, dict[str, Settings]] = {}
+    for key, each in configurations.items():
+        models.setdefault(str(each["model"]), {})[key] = each
+    named = {key: _label(model, each, same) for model, same in models.items() for key, each in same.items()}
+    count = Counter(named.values())
+    return {key: name if count[name] == 1 else f"{name} ({key[:6]})" for key, name in named.items()}
+
+
+def caption(fixed: Settings) -> tuple[str, ...]:
+    """What holds for every row, as ``key value``: the main keys, and those that are not at their defaults."""
+    usual = {each.name: each.default for each in dataclasses.fields(Run)}
+    return tuple(
+        setting(key, value) for key, value in fixed.items() if key in MAIN or usual.get(key, _NOTHING) != value
+    )
+
+
+def setting(key: str, value: Value) -> str:
+    return f"{key} {write(value)}"
+
+
+def write(value: Value) -> str:
+    """``1e-3`` for 0.001, ``none``, ``true``; other values as they are."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return _float(value)
+    return str(value)
+
+
+_NOTHING = object()
+
+
+def _float(value: float) -> str:
+    text = f"{value:g}"
+    if 0 < abs(value) < 0.01:
+        mantissa, exponent = f"{value:.5e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return text
+
+
+def _comparable(settings: Settings, key: str) -> tuple[str, Value]:
+    """A value as it is compared: absent is not ``None``, and true is not 1."""
+    return (type(settings[key]).__name__, settings[key]) if key in settings else ("absent", None)
+
+
+def _label(model: str, settings: Settings, same_model: Mapping[str, Settings]) -> str:
+    parts = [setting(key, settings[key]) for key in varying_keys(list(same_model.values())) if key in settings]
+    return ", ".join([model, *parts])

@@ -1,0 +1,115 @@
+"""The leaderboard in a few sentences: what was run, what is best, what is nearly as good for less."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from reports.leaderboard import Leaderboard, Row, Table
+from reports.metrics import better, metric
+from reports.text import markdown
+
+NEAR = 0.01
+"""One point: rows this close to the best may be preferred for their speed."""
+_SPEEDS = {
+    "speed/latency_ms_p50": ("Fastest", "faster", "ms an image"),
+    "cost/train_seconds": ("Fastest to train", "faster", "s"),
+}
+
+
+def headline(leaderboard: Leaderboard) -> str:
+    """One line: runs, configurations, data, ranking, time."""
+    header = leaderboard.header
+    data = [_data(table, header.primary) for table in leaderboard.tables]
+    primary = metric(header.primary)
+    arrow = "↑" if better(header.primary) == "higher" else "↓"
+    parts = [_runs(leaderboard), _configurations(leaderboard), *data, f"ranked by {primary.words} {arrow}"]
+    return " · ".join([*parts, *_time(leaderboard)])
+
+
+def best(table: Table, primary: str) -> str:
+    """**Best**, and the fastest within one point, in Markdown; an empty text where nothing is ranked."""
+    ranked = table.ranked
+    if not ranked:
+        return ""
+    first = [row for row in ranked if row.rank == 1]
+    names = " and ".join(markdown(row.label) for row in first)
+    equal = ", exactly equal" if len(first) > 1 else ""
+    sentence = f"**Best:** {names}{equal}: {value(first[0], primary)}{metric(primary).unit} {metric(primary).words}."
+    return " ".join([sentence, *_fastest(ranked, primary)])
+
+
+def value(row: Row, name: str, *, spread: bool = True) -> str:
+    """A mean, with ± the standard deviation where there is one; ``–`` where there is no mean."""
+    found, known = row.metrics.get(name), metric(name)
+    if found is None or found.mean is None:
+        return "–"
+    text = known.write(found.mean)
+    return f"{text} ± {known.write(found.sd)}" if spread and found.sd is not None else text
+
+
+def _runs(leaderboard: Leaderboard) -> str:
+    counts, total = leaderboard.counts, len(leaderboard.entries)
+    noun = "run" if total == 1 else "runs"
+    if counts["done"] == total:
+        return f"{total} {noun}{', all done' if total > 1 else ''}"
+    kinds = Counter(each.kind for each in leaderboard.not_ranked if each.entry.status == "failed")
+    failed = ", ".join(f"{n} {kind}" if len(kinds) > 1 else kind for kind, n in sorted(kinds.items()))
+    parts = [f"{counts['done']} done"]
+    parts += [f"{counts['failed']} failed ({failed})"] if counts["failed"] else []
+    parts += [f"{counts['pending']} pending"] if counts["pending"] else []
+    return f"{total} {noun}: {', '.join(parts)}"
+
+
+def _configurations(leaderboard: Leaderboard) -> str:
+    seeds = Counter(entry.run.configuration_id for entry in leaderboard.entries)
+    text = f"{len(seeds)} configuration{'s' if len(seeds) != 1 else ''}"
+    planned = set(seeds.values())
+    if len(planned) != 1:
+        return text
+    n = planned.pop()
+    return f"{text} × {n} seed{'s' if n > 1 else ''}"
+
+
+def _data(table: Table, primary: str) -> str:
+    split = primary.partition("/")[0]
+    split = split if split in table.data.sizes else "test"
+    size = f", {split} n = {table.data.sizes[split]:,}" if split in table.data.sizes else ""
+    return f"{markdown(table.data.label)}{size}"
+
+
+def _time(leaderboard: Leaderboard) -> list[str]:
+    header = leaderboard.header
+    if header.started is None or header.finished is None:
+        return []
+    workers = f" with {header.workers} worker{'s' if header.workers > 1 else ''}" if header.workers else ""
+    return [f"{_duration(header.finished - header.started)}{workers}"]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _fastest(ranked: tuple[Row, ...], primary: str) -> list[str]:
+    """Which of the rows within one point is the fastest, for each way to be fast that all of them have measured."""
+    top = ranked[0].mean(primary)
+    if not metric(primary).points or top is None:
+        return []
+    near = [row for row in ranked if abs((row.mean(primary) or 0.0) - top) <= NEAR + 1e-9]
+    measured = [name for name in _SPEEDS if all(row.mean(name) for row in near)]
+    sentences = [_fastest_by(name, near, primary) for name in measured] if len(near) > 1 else []
+    return list(dict.fromkeys(sentences))
+
+
+def _fastest_by(name: str, near: list[Row], primary: str) -> str:
+    title, comparison, unit = _SPEEDS[name]
+    best, found = near[0], min(near, key=lambda row: row.mean(name) or 0.0)
+    if found.rank == 1:
+        return f"**{title} within 1 point:** the best itself."
+    fast, slow = found.mean(name) or 0.0, best.mean(name) or 0.0
+    gap = abs((found.mean(primary) or 0.0) - (best.mean(primary) or 0.0)) * 100
+    behind = f"−{gap:.1f}" if gap >= 0.05 else "equal to 0.1"
+    times = f"{metric(name).write(fast)} against {metric(name).write(slow)} {unit}"
+    return f"**{title} within 1 point:** {markdown(found.label)} ({behind}), {slow / fast:.1f}× {comparison} ({times})."

@@ -1,0 +1,299 @@
+"""The sweep with real processes, a real journal and a real MLflow store; only the training is left out."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmark.datasets import DataFacts
+from benchmark.journal import Journal
+from benchmark.mlflow_store import prepare, sqlite_uri
+from benchmark.publishing import Published, Publishing
+from benchmark.run import DataSpec, Run
+from benchmark.rundir import Failure, Result, RunDir
+from benchmark.sweep import Busy, Ended, EpochDone, Interrupt, Settings, Started, Stopping, Sweep, SweepEvent, exclusive
+from benchmark.tracking import Publisher
+from launch.fast_local import FastLocal, is_locked
+
+STUB = Path(__file__).with_name("stub_job.py")
+SPEC = DataSpec("synthetic")
+FACTS = DataFacts("d" * 64, ("a", "b"), 8, 1, {"train": 2, "val": 1, "test": 1})
+
+
+def run_of(model: str, seed: int = 0) -> Run:
+    return Run(SPEC, model, data_digest="d" * 64, seed=seed, image_size=8, channels=1, epochs=2)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store, made once: its migrations take seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    prepare(sqlite_uri(path))
+    return path
+
+
+@dataclass
+class Bench:
+    """One experiment's directory, and sweeps over it."""
+
+    directory: Path
+    uri: str
+    interrupt: Interrupt
+
+    def sweep(
+        self, runs: Sequence[Run], *, todo: Sequence[Run] | None = None, workers: int = 2, timeout: float | None = None,
+        on_event: Callable[[SweepEvent], None] = lambda event: None,
+    ) -> list[SweepEvent]:  # fmt: skip
+        journal = Journal(self.directory)
+        known = journal.outcomes()
+        publishing = Publishing(self._publisher)
+        sweep = Sweep(
+            runs,
+            [run for run in runs if run.run_id not in known] if todo is None else todo,
+            journal,
+            FastLocal(entry=STUB, grace=0.5),
+            publishing,
+            lambda run: self.directory,
+            {run.run_id: run.model for run in runs},
+            Settings(workers, timeout, retries=1),
+            self.interrupt,
+        )
+        events: list[SweepEvent] = []
+        with exclusive(self.directory):
+            for event in [*self._each(sweep.events(), on_event), *sweep.finish(60)]:
+                events.append(event)
+        journal.close()
+        return events
+
+    def _each(self, events: Iterator[SweepEvent], look: Callable[[SweepEvent], None]) -> Iterator[SweepEvent]:
+        for event in events:
+            look(event)
+            yield event
+
+    def _publisher(self) -> Publisher:
+        return Publisher(self.uri, "sweep", data={SPEC: FACTS}, artifacts=lambda rundir, run: {})
+
+    def outcomes(self) -> dict[str, Result | Failure]:
+        journal = Journal(self.directory)
+        found = {key: each.result or each.failure for key, each in journal.outcomes().items()}
+        journal.close()
+        return {key: each for key, each in found.items() if each is not None}
+
+    def rundir(self, run: Run) -> RunDir:
+        return RunDir(self.directory / "runs" / run.run_id)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, store: Path) -> Iterator[Bench]:
+    home = tmp_path / "кот #1"
+    home.mkdir()
+    shutil.copy(store, home / "mlflow.db")
+    found = Bench(home / "results", sqlite_uri(home / "mlflow.db"), Interrupt())
+    yield found
+    (found.directory / "release").touch()
+
+
+def ended(events: Sequence[SweepEvent]) -> list[Ended]:
+    return [event for event in events if isinstance(event, Ended)]
+
+
+def test_every_run_is_done_once_and_published(bench: Bench) -> None:
+    runs = [run_of("good", seed) for seed in range(3)]
+    events = bench.sweep(runs)
+    assert {event.run.run_id for event in ended(events)} == {run.run_id for run in runs}
+    assert sum(isinstance(event, Started) for event in events) == 3
+    committed = {event.run.run_id for event in events if isinstance(event, Published) and event.commit}
+    assert committed == {run.run_id for run in runs}, events
+    assert {event.event.epoch for event in events if isinstance(event, EpochDone)} == {1, 2}
+
+
+def test_the_same_sweep_again_starts_nothing_and_publishes_nothing(bench: Bench) -> None:
+    runs = [run_of("good", seed) for seed in range(2)]
+    bench.sweep(runs)
+    assert bench.sweep(runs) == []
+
+
+def test_a_failed_run_is_a_value_and_the_others_go_on(bench: Bench) -> None:
+    runs = [run_of("fails"), run_of("exits"), run_of("good")]
+    bench.sweep(runs, workers=1)
+    outcomes = bench.outcomes()
+    assert isinstance(outcomes[runs[2].run_id], Result)
+    diverged, exits = outcomes[runs[0].run_id], outcomes[runs[1].run_id]
+    assert isinstance(diverged, Failure)
+    assert (diverged.kind, diverged.step) == ("diverged", 3)
+    assert isinstance(exits, Failure)
+    assert exits.kind == "error"
+    assert "exit code 7" in exits.message
+    assert "last words" in exits.traceback
+
+
+def test_a_killed_run_is_tried_again_at_most_so_often(bench: Bench) -> None:
+    flaky, hopeless = run_of("flaky"), run_of("segfaults")
+    events = ended(bench.sweep([flaky, hopeless]))
+    assert [e.retry for e in events if e.run == flaky] == [True, False]
+    assert [e.retry for e in events if e.run == hopeless] == [True, False]
+    outcomes = bench.outcomes()
+    assert isinstance(outcomes[flaky.run_id], Result)
+    failure = outcomes[hopeless.run_id]
+    assert isinstance(failure, Failure)
+    assert failure.kind == "killed"
+    assert "SIGSEGV" in failure.message
+
+
+def test_a_failure_of_the_run_itself_is_not_tried_again_unless_asked(bench: Bench) -> None:
+    run = run_of("fails")
+    bench.sweep([run])
+    assert bench.sweep([run]) == []
+    again = bench.sweep([run], todo=[run])
+    assert [event.attempt for event in again if isinstance(event, Started)] == [2]
+
+
+def test_a_run_over_its_time_is_stopped_even_if_it_ignores_term(bench: Bench) -> None:
+    events = ended(bench.sweep([run_of("hangs")], timeout=1.0))
+    assert [each.retry for each in events] == [True, False]
+    assert isinstance(events[-1].outcome, Failure)
+    assert events[-1].outcome.kind == "timeout"
+    assert not is_locked(bench.rundir(run_of("hangs")))
+
+
+def test_one_request_to_stop_lets_what_runs_finish_and_starts_nothing_more(bench: Bench) -> None:
+    runs = [run_of("waits"), run_of("good")]
+
+    def stop(event: SweepEvent) -> None:
+        if isinstance(event, Started):
+            bench.interrupt.requests = 1
+        if isinstance(event, Stopping):
+            (bench.directory / "release").touch()
+
+    events = bench.sweep(runs, workers=1, on_event=stop)
+    assert set(bench.outcomes()) == {runs[0].run_id}
+    assert [event.how for event in events if isinstance(event, Stopping)] == ["drain"]
+
+
+def test_two_requests_kill_and_the_next_sweep_goes_on(bench: Bench) -> None:
+    run = run_of("waits")
+
+    def stop(event: SweepEvent) -> None:
+        if isinstance(event, Started):
+            bench.interrupt.requests = 2
+
+    bench.sweep([run], on_event=stop)
+    assert bench.outcomes() == {}
+    assert not is_locked(bench.rundir(run))
+    bench.interrupt.requests = 0
+    (bench.directory / "release").touch()
+    bench.sweep([run])
+    assert isinstance(bench.outcomes()[run.run_id], Result)
+
+
+def test_a_result_that_was_not_recorded_is_found_and_not_made_again(bench: Bench) -> None:
+    run = run_of("good")
+    bench.sweep([run])
+    (bench.directory / "journal.db").unlink()
+    events = bench.sweep([run])
+    assert not any(isinstance(event, Started) for event in events)
+    assert isinstance(bench.outcomes()[run.run_id], Result)
+
+
+def test_an_attempt_that_outlived_its_orchestrator_is_adopted(bench: Bench) -> None:
+    run = run_of("waits")
+    journal = Journal(bench.directory)
+    journal.plan([run])
+    rundir = journal.rundir(run)
+    rundir.path.mkdir(parents=True)
+    rundir.write_run(run)
+    program = (
+        "import sys; from pathlib import Path; from benchmark.rundir import RunDir; "
+        "from launch.fast_local import FastLocal; import os; "
+        "rundir = RunDir(Path(sys.argv[1])); "
+        "FastLocal(entry=Path(sys.argv[2])).submit(rundir.read_run(), rundir, 1, rundir.path); os._exit(0)"
+    )
+    journal.begin(run)
+    journal.close()
+    subprocess.run([sys.executable, "-c", program, str(rundir.path), str(STUB)], check=True)
+    assert is_locked(rundir)
+
+    def release(event: SweepEvent) -> None:
+        if isinstance(event, Started):
+            assert event.adopted
+            (bench.directory / "release").touch()
+
+    events = bench.sweep([run], on_event=release)
+    assert [event.attempt for event in events if isinstance(event, Started)] == [1]
+    assert isinstance(bench.outcomes()[run.run_id], Result)
+
+
+def test_a_second_sweep_is_told_who_holds_the_experiment(tmp_path: Path) -> None:
+    with exclusive(tmp_path), pytest.raises(Busy, match=rf"process {os.getpid()} on .* since"), exclusive(tmp_path):
+        pass
+    with exclusive(tmp_path):
+        pass
+
+
+def test_a_run_that_left_the_plan_keeps_its_result_and_comes_back(bench: Bench) -> None:
+    first, second = run_of("good", 0), run_of("good", 1)
+    bench.sweep([first, second])
+    bench.sweep([second])
+    journal = Journal(bench.directory)
+    assert journal.planned() == (second,)
+    journal.close()
+    assert set(bench.outcomes()) == {first.run_id, second.run_id}
+    assert bench.sweep([first, second]) == []
+
+
+def test_results_wait_on_disk_while_the_tracker_is_away(bench: Bench) -> None:
+    run, uri = run_of("good"), bench.uri
+    bench.uri = sqlite_uri(bench.directory.parent / "not a directory" / "x.db")
+    (bench.directory.parent / "not a directory").write_text("a file")
+    bench.sweep([run])
+    assert isinstance(bench.outcomes()[run.run_id], Result)
+    bench.uri = uri
+    events = bench.sweep([run])
+    assert [event.commit is not None for event in events if isinstance(event, Published)] == [True]
+
+
+def test_the_job_sees_sagemakers_contract_and_one_share_of_the_cores(bench: Bench) -> None:
+    run = run_of("good")
+    bench.sweep([run])
+    log = bench.rundir(run).log_path(1).read_text()
+    assert "attempt 1 of good" in log
+    document = json.loads((bench.rundir(run).path / "run.json").read_text())
+    assert document["run_id"] == run.run_id
+
+
+def test_cancelling_kills_the_whole_process_group(tmp_path: Path) -> None:
+    entry = tmp_path / "parent.py"
+    child = "import time; time.sleep(60)"
+    entry.write_text(
+        "import subprocess, sys, time, pathlib, os\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "pathlib.Path(os.environ['SM_OUTPUT_DIR'], 'child').write_text(str(child.pid))\n"
+        "time.sleep(60)\n"
+    )
+    rundir = RunDir(tmp_path / "run")
+    rundir.path.mkdir()
+    job = FastLocal(entry=entry).submit(run_of("good"), rundir, 1, tmp_path)
+    marker = rundir.attempt(1) / "child"
+    deadline = time.monotonic() + 20
+    while not (marker.exists() and marker.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    job.cancel()
+    assert job.poll().status == "ended"
+    with pytest.raises(ProcessLookupError):
+        _alive(int(marker.read_text()))
+
+
+def _alive(pid: int) -> None:
+    """Raises ProcessLookupError when the process is gone, or only waits to be reaped."""
+    for _ in range(100):
+        os.kill(pid, 0)
+        if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            raise ProcessLookupError
+        time.sleep(0.05)
