@@ -66,6 +66,14 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
+class Names:
+    """Every model's and every optimizer's name."""
+
+    models: frozenset[str]
+    optimizers: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of a list of models; ``facts`` are ``None`` where nobody has asked for them yet."""
 
@@ -74,13 +82,14 @@ class Row:
     facts: ModelFacts | None
 
 
-def names(cache: Path) -> tuple[str, ...]:
-    """Every name that a model may have.
+def names(cache: Path) -> Names:
+    """Every name that a model or an optimizer may have.
 
     Raises:
         CatalogueError: see there.
     """
-    return tuple(_name_lists(cache)["names"])
+    stored = _name_lists(cache)
+    return Names(frozenset(stored["names"]), frozenset(stored["optimizers"]))
 
 
 def describe(specs: Sequence[ModelSpec], cache: Path) -> dict[ModelSpec, ModelFacts]:
@@ -126,7 +135,7 @@ def _name_lists(cache: Path) -> dict[str, list[str]]:
     if stored is None:
         (stored,) = _ask({"names": True})
         _write(path, stored)
-    return {"names": stored["names"], "listed": stored["listed"]}
+    return {key: stored[key] for key in ("names", "listed", "optimizers")}
 
 
 def _known(specs: Iterable[ModelSpec], directory: Path) -> dict[ModelSpec, ModelFacts]:

@@ -180,19 +180,13 @@ def models(pattern: str, as_json: bool) -> None:
     from benchmark import catalogue, datasets, words
 
     rows = catalogue.search(pattern, datasets.cache_directory())
-    if as_json:
-        _print_json([{"model": r.name, "family": r.family, "parameters": r.parameters, "minimum_size": r.minimum_size}
-                     for r in rows])  # fmt: skip
-        return
     if not rows:
         raise click.UsageError(f"no model matches {pattern!r}")
-    shown = [(r.name, r.family, _or_dash(r.parameters), _or_dash(r.minimum_size)) for r in rows]
-    for line in words.table([("model", "family", "parameters", "minimum size"), *shown]):
+    if as_json:
+        _print_json([words.model_document(row) for row in rows])
+        return
+    for line in words.model_lines(rows):
         click.echo(line)
-
-
-def _or_dash(number: int | None) -> str:
-    return "–" if number is None else f"{number:,}"
 
 
 def _teller(as_json: bool) -> Callable[[str], None]:

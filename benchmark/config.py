@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark import declaration, sections, yaml_text
 from benchmark.document import Document, Node
@@ -12,6 +13,9 @@ from benchmark.layer import MAPPINGS, Layer, RunReader, merge, run_reader
 from benchmark.matrix import expand
 from benchmark.problems import ConfigError, Mark, Problem, Problems
 from benchmark.resolved import resolved_yaml
+
+if TYPE_CHECKING:
+    from benchmark.catalogue import Names
 
 __all__ = [
     "Cell",
@@ -27,22 +31,20 @@ __all__ = [
 ]
 
 
-def load(path: Path, settings: Sequence[str] = (), known_models: Collection[str] | None = None) -> Experiment:
+def load(path: Path, settings: Sequence[str] = (), known: Names | None = None) -> Experiment:
     """The experiment of a YAML file.
 
     ``settings`` are ``key=value`` texts (``--set``) that win over the file in every cell; a value is YAML, and
-    ``model_args.depth=2`` sets one entry of a mapping.  Model names are checked against ``known_models`` unless it is
-    ``None``.
+    ``model_args.depth=2`` sets one entry of a mapping.  Models and optimizers are checked against ``known`` unless
+    it is ``None``.
 
     Raises:
         ConfigError: everything that is wrong with the file or the settings.
     """
-    return parse(_read(path), path, settings, known_models)
+    return parse(_read(path), path, settings, known)
 
 
-def parse(
-    text: str | bytes, path: Path, settings: Sequence[str] = (), known_models: Collection[str] | None = None
-) -> Experiment:
+def parse(text: str | bytes, path: Path, settings: Sequence[str] = (), known: Names | None = None) -> Experiment:
     """The experiment of YAML text that stands in the file ``path``; see :func:`load`."""
     root = yaml_text.parse(text, str(path)).root
     problems = Problems()
@@ -51,7 +53,7 @@ def parse(
     titles = sections.titles(root, path.stem, problems, apart=declaration.PARTS)
     launch = sections.launch(root, problems)
     tracking, report = sections.tracking(root, problems), sections.report(root, problems)
-    cells = _cells(root, path, settings, known_models, problems)
+    cells = _cells(root, path, settings, known, problems)
     problems.check()
     return Experiment(titles.name, path, cells, launch, tracking, report, titles.description)
 
@@ -65,12 +67,12 @@ def _read(path: Path) -> bytes:
 
 
 def _cells(
-    root: Node, path: Path, settings: Sequence[str], known_models: Collection[str] | None, problems: Problems
+    root: Node, path: Path, settings: Sequence[str], known: Names | None, problems: Problems
 ) -> tuple[Cell, ...]:
     """The cells; none where a key is wrong, since what would follow from it would only confuse."""
     wrong = Problems()
-    reader = run_reader(path.absolute().parent, known_models, wrong)
-    layer = _settings(settings, run_reader(Path.cwd(), known_models, wrong))
+    reader = run_reader(path.absolute().parent, known, wrong)
+    layer = _settings(settings, run_reader(Path.cwd(), known, wrong))
     declared = declaration.read(root, layer, reader)
     cells = () if wrong else expand(declared, wrong)
     problems.extend(wrong.found)

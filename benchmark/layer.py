@@ -11,13 +11,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.data_keys import DataChoice, read_data
 from benchmark.document import Node
 from benchmark.keys import Given, Keys, Rule, fields_of
 from benchmark.problems import Mark, Problems, nearest, shown
 from benchmark.run import Run
+
+if TYPE_CHECKING:
+    from benchmark.catalogue import Names
 
 Layer = Mapping[str, Given]
 MAPPINGS = ("model_args", "optimizer_args")
@@ -51,10 +54,14 @@ class RunReader:
         return self.keys.value(key, node, at, self.problems, apart=("data",))
 
 
-def run_reader(base: Path, known_models: Collection[str] | None, problems: Problems) -> RunReader:
-    """A reader that refuses models which are not in ``known_models`` (``None``: any name will do)."""
+def run_reader(base: Path, known: Names | None, problems: Problems) -> RunReader:
+    """A reader that refuses models and optimizers which are not ``known`` (``None``: any name will do)."""
     keys = _run_keys()
-    return RunReader(Keys(keys.model, keys.fields, {"model": _model_rule(known_models)}), base, problems)
+    rules = {
+        "model": _model_rule(known.models if known else None),
+        "optimizer": _optimizer_rule(known.optimizers if known else None),
+    }
+    return RunReader(Keys(keys.model, keys.fields, rules), base, problems)
 
 
 @cache
@@ -71,6 +78,15 @@ def _model_rule(known: Collection[str] | None) -> Rule:
         if not name or (known is not None and name not in known and plain not in known):
             return f"unknown model {shown(name)}{nearest(name, known or ()) or _LIST_MODELS}"
         return None
+
+    return wrong
+
+
+def _optimizer_rule(known: Collection[str] | None) -> Rule:
+    def wrong(name: str) -> str | None:
+        if known is None or name.lower() in known:
+            return None
+        return f"unknown optimizer {shown(name)}{nearest(name, known) or '; it is a name of timm.optim, such as adamw'}"
 
     return wrong
 

@@ -16,6 +16,7 @@ from benchmark.run import Run
 COLUMNS = ("test/accuracy", "test/f1_macro", "test/log_loss", "cost/train_seconds", "model/parameters")
 BARS = ("test/accuracy", "test/f1_macro", "test/log_loss")
 CURVES = ("val/accuracy", "val/log_loss", "train/loss", "train/accuracy")
+RUN_NAME = "attributes.`Run Name`"
 RUNS_SHOWN = 20
 Chart = dict[str, Any]
 
@@ -65,7 +66,7 @@ def state(runs: Sequence[Run], primary: str) -> dict[str, Any]:
         "modelVersionFilter": "All Runs",
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": {},
+        "columnWidths": {RUN_NAME: 260, **{column: _width(column) for column in columns}},
         "runsExpanded": {},
         "runsPinned": [],
         "runsHidden": [],
@@ -85,6 +86,12 @@ def state(runs: Sequence[Run], primary: str) -> dict[str, Any]:
     }
 
 
+def _width(column: str) -> int:
+    """Pixels that show a column's whole title; a model's name is longer than its title."""
+    title = column.split("`")[1]
+    return 170 if title == "model" else max(90, 8 * len(title) + 30)
+
+
 def _charts(names: tuple[str, ...], primary: str) -> list[Chart]:
     bars = [_bar(name) for name in dict.fromkeys((primary, *BARS))]
     cost = _scatter("cost/train_seconds", primary)
@@ -92,7 +99,7 @@ def _charts(names: tuple[str, ...], primary: str) -> list[Chart]:
     return [*bars, cost, *parallel, *(_line(name) for name in CURVES)]
 
 
-def _chart(kind: str, section: str, name: str, title: str) -> Chart:
+def _chart(kind: str, section: str, name: str) -> Chart:
     return {
         "uuid": f"{kind.lower()}-{name}",
         "type": kind,
@@ -100,27 +107,26 @@ def _chart(kind: str, section: str, name: str, title: str) -> Chart:
         "metricSectionId": section,
         "deleted": False,
         "isGenerated": False,
-        "displayName": title,
     }
 
 
 def _bar(metric: str) -> Chart:
-    return {**_chart("BAR", "results", metric, _title(metric)), "metricKey": metric}
+    return {**_chart("BAR", "results", metric), "metricKey": metric}
 
 
 def _scatter(cost: str, metric: str) -> Chart:
     axes = {"xaxis": {"key": cost, "type": "METRIC"}, "yaxis": {"key": metric, "type": "METRIC"}}
-    return {**_chart("SCATTER", "results", f"{metric}-{cost}", f"{_title(metric)} against {_title(cost)}"), **axes}
+    return {**_chart("SCATTER", "results", f"{metric}-{cost}"), **axes}
 
 
 def _parallel(names: tuple[str, ...], metric: str) -> Chart:
     axes = {"selectedParams": list(names), "selectedMetrics": [metric], "showAllRuns": False}
-    return {**_chart("PARALLEL", "results", metric, f"{_title(metric)} by hyperparameters"), **axes}
+    return {**_chart("PARALLEL", "results", metric), **axes}
 
 
 def _line(metric: str) -> Chart:
     return {
-        **_chart("LINE", "curves", metric, _title(metric)),
+        **_chart("LINE", "curves", metric),
         "metricKey": metric,
         "selectedMetricKeys": [metric],
         "lineSmoothness": 0,
@@ -135,10 +141,6 @@ def _line(metric: str) -> Chart:
         "useGlobalXaxisKey": True,
         "useGlobalLineSmoothing": True,
     }
-
-
-def _title(metric: str) -> str:
-    return METRICS[metric].title.capitalize() if metric in METRICS else metric
 
 
 def _section(identity: str, name: str) -> dict[str, Any]:

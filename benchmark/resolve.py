@@ -96,7 +96,8 @@ def _enlarged(cell: Cell, run: Run, facts: ModelFacts, places: _Places) -> Run |
     if run.resize == "auto":
         return dataclasses.replace(run, image_size=facts.minimum_size)
     message = f"{run.model} needs images of at least {facts.minimum_size} pixels, not {run.image_size}"
-    places.add(cell, ("image_size", "model"), f"{message}; write resize: auto to enlarge them for it")
+    remedy = facts.error or f"{message}; write resize: auto to enlarge them for it"
+    places.add(cell, ("image_size", "model"), remedy)
     return None
 
 

@@ -244,9 +244,8 @@ def _write_resolved(plan: Plan) -> None:
 
 
 def _write_report(plan: Plan, journal: Journal, path: Path | None, workers: int | None) -> tuple[dict[str, Any], Path]:
-    from reports.render import document
-
     from benchmark import results
+    from reports.documents import document
 
     command = shlex.join(["python", "-m", "benchmark", "run", *([str(path)] if path else [])])
     board = results.leaderboard(plan, journal, command, workers)

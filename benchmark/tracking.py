@@ -44,7 +44,7 @@ from benchmark.rundir import BrokenFile, RunDir
 os.environ.update({**ENVIRONMENT, **os.environ})  # MLflow reads some of these while it is imported
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import mlflow.store.db.utils  # noqa: TID251  (the tables, which warn of SQLAlchemy's changes when they are mapped)
+    import mlflow.store.db.utils  # noqa: F401, TID251  (SQLAlchemy warns when these tables are mapped)
     from mlflow import MlflowClient, entities  # noqa: TID251
     from mlflow.exceptions import MlflowException  # noqa: TID251
     from sqlalchemy.orm import configure_mappers

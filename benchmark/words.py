@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from benchmark.catalogue import ModelFacts, Row
 from benchmark.plan import Plan, PlannedRun
 from benchmark.publishing import Published, Trouble
 from benchmark.rundir import Failure, Result
@@ -88,6 +90,33 @@ def plan_lines(plan: Plan, names: Mapping[str, str]) -> list[str]:
     return [
         f"{cell.run.run_id[:6]}  {cell.state:<6}  {names[cell.run.run_id]:<{width}}  {cell.why}" for cell in plan.cells
     ]
+
+
+def model_document(row: Row) -> dict[str, Any]:
+    """A model for programs; numbers are of a 32-pixel RGB image and 10 classes, or the model's smallest."""
+    facts = row.facts
+    return {
+        "model": row.name,
+        "family": row.family,
+        "architecture": facts.architecture if facts else None,
+        "parameters": facts.parameters if facts else None,
+        "macs": facts.macs if facts else None,
+        "minimum_size": facts.minimum_size if facts else None,
+    }
+
+
+def model_lines(rows: Sequence[Row]) -> list[str]:
+    """Models for people."""
+    heading = ("model", "family", "parameters", "minimum size")
+    shown = [(r.name, r.family, *_numbers(r.facts)) for r in rows]
+    lines = table([heading, *shown])
+    if any(row.facts is None for row in rows):
+        lines.append("–: not looked up yet; ask for fewer, such as `python -m benchmark models 'resnet*'`")
+    return lines
+
+
+def _numbers(facts: ModelFacts | None) -> tuple[str, str]:
+    return (f"{facts.parameters:,}", f"{facts.minimum_size}") if facts else ("–", "–")
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

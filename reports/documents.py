@@ -45,11 +45,12 @@ def document(leaderboard: Leaderboard) -> dict[str, Any]:
 
 
 def table_text(leaderboard: Leaderboard) -> str:
-    """The CSV's text; cells that a spreadsheet would take for a formula begin with an apostrophe."""
+    """The CSV's text; lines end as RFC 4180 has it, and cells that a spreadsheet would take for a
+    formula begin with an apostrophe."""
     lines = list(_lines(leaderboard))
     head = list(dict.fromkeys(key for line in lines for key in line))
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [cell(key) for key in head], lineterminator="\n")
+    writer = csv.DictWriter(buffer, [cell(key) for key in head])
     writer.writeheader()
     writer.writerows({cell(key): cell(value) for key, value in line.items()} for line in lines)
     return buffer.getvalue()

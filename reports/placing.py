@@ -87,8 +87,10 @@ def place_labels(
 
 
 TIED = 2.8
-_DISTANCES = (1, 1.8, TIED, 4, 5.5)
-_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.75, 0.75), (0.75, -0.75), (-0.75, 0.75), (-0.75, -0.75))
+_DISTANCES = (1, 1.8, TIED, 4, 5.5, 8, 11)
+_BESIDE = ((1, 0), (-1, 0), (0, 1), (0, -1))
+_DIAGONAL = ((0.75, 0.75), (0.75, -0.75), (-0.75, 0.75), (-0.75, -0.75))
+_SIDES = (*_BESIDE, *_DIAGONAL, (0.95, 0.35), (0.95, -0.35), (-0.95, 0.35), (-0.95, -0.35))
 
 
 def _box(x: float, y: float, width: float, height: float, side: tuple[float, float], distance: float) -> Box:

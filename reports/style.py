@@ -94,12 +94,12 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def settle(figure: Figure) -> None:
-    """Fixes the layout, so that what is placed by pixels afterwards stays in its place.  The layout takes two rounds
+    """Fixes the layout, so that what is placed by pixels afterwards stays in its place.  The layout takes some rounds
     where axes of a fixed aspect stand beside others."""
     engine = figure.get_layout_engine()
     if engine is not None:
-        engine.execute(figure)
-        engine.execute(figure)
+        for _ in range(3 if len(figure.axes) > 1 else 1):
+            engine.execute(figure)
         figure.set_layout_engine("none")
     figure.draw_without_rendering()
 

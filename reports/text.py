@@ -6,7 +6,8 @@ import html
 import re
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
-_SPECIAL = re.compile(r"([\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|^(?:[#+=-]|\d+(?=[.)])))")
+_SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|^(?:[#=]|[-+](?=[\s-]|$))")
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -18,8 +19,7 @@ def one_line(text: str, limit: int | None = None) -> str:
 
 def markdown(text: str, limit: int | None = None) -> str:
     """Text that Markdown shows as it is, in a paragraph or a table's cell: no mark-up, links, HTML or mathematics."""
-    escaped = _SPECIAL.sub(r"\\\1", one_line(text, limit))
-    escaped = re.sub(r"^\\(\d+)", r"\1\\", escaped)
+    escaped = _NUMBERED.sub(r"\1\\\2", _SPECIAL.sub(r"\\\g<0>", one_line(text, limit)))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

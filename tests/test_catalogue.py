@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -92,10 +91,8 @@ def test_a_size_that_does_not_work_has_the_next_that_does_and_the_remedies(cache
 
 @pytest.mark.usefixtures("no_torch")
 def test_what_is_known_starts_no_process(cache: Path) -> None:
-    started = time.monotonic()
     assert len(catalogue.describe([*ASKED, *ASKED], cache)) == len(ASKED)
-    assert "resnet18" in catalogue.names(cache)
-    assert time.monotonic() - started < 1
+    assert "resnet18" in catalogue.names(cache).models
 
 
 @pytest.mark.usefixtures("no_torch")
@@ -114,25 +111,19 @@ def test_a_damaged_answer_is_found_out_again(cache: Path) -> None:
     assert json.loads(stored.read_text())["facts"]["parameters"] == 61_706
 
 
-def test_the_parent_imports_neither_torch_nor_timm(tmp_path: Path, cache: Path) -> None:
-    code = """
-import sys; from pathlib import Path; from benchmark import catalogue
-cache = Path(sys.argv[1]); row, *_ = catalogue.search("lenet*", cache)
-assert row.facts.parameters == 62_006 + 16 * 11 * 120, row
-assert len(catalogue.names(cache)) > 1000
-print(sorted({"torch", "torchvision", "timm"} & set(sys.modules)))
-"""
-    assert run(code, tmp_path, cache).strip() == "[]"
-
-
-def test_the_working_directorys_own_benchmark_package_is_not_taken(tmp_path: Path) -> None:
+def test_nothing_of_torch_is_imported_and_a_package_in_the_working_directory_is_not_taken(
+    tmp_path: Path, cache: Path
+) -> None:
     (tmp_path / "benchmark").mkdir()
     (tmp_path / "benchmark" / "__init__.py").write_text("raise SystemExit('the wrong package')")
     code = """
-import sys; from pathlib import Path; from benchmark.catalogue import ModelSpec, describe
-print(describe([ModelSpec("lenet5", "{}", 28, 1, 10)], Path(sys.argv[1])))
+import sys; from pathlib import Path; from benchmark import catalogue
+cache = Path(sys.argv[1]); (row,) = catalogue.search("lenet*", cache)
+assert row.facts.parameters == 83_126, row
+assert len(catalogue.names(cache).models) > 1000
+print(sorted({"torch", "torchvision", "timm"} & set(sys.modules)))
 """
-    assert "parameters=61706" in run(code, tmp_path, tmp_path / "cache")
+    assert run(code, tmp_path, cache).strip() == "[]"
 
 
 def test_a_cache_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -165,10 +156,9 @@ def test_a_search_takes_a_text_or_a_glob(cache: Path) -> None:
     assert catalogue.search("nothing-like-it", cache) == ()
 
 
-def test_a_search_for_many_is_fast_and_shows_the_details_that_are_known(cache: Path) -> None:
-    started = time.monotonic()
+@pytest.mark.usefixtures("no_torch")
+def test_a_search_for_many_starts_no_process_and_shows_the_details_that_are_known(cache: Path) -> None:
     rows = {row.name: row for row in catalogue.search("*", cache)}
-    assert time.monotonic() - started < 2
     assert len(rows) > 1000
     assert rows["densenet121"].facts is None
     assert rows["resnet18"].facts is not None
@@ -176,7 +166,16 @@ def test_a_search_for_many_is_fast_and_shows_the_details_that_are_known(cache: P
 
 
 @pytest.mark.parametrize(
-    "name", ["alexnet", "vgg11_bn", "googlenet", "inception_v3", "densenet121", "resnet18", "mobilenet_v3_small"]
+    "name",
+    [
+        "alexnet",
+        "vgg11_bn",
+        "googlenet",
+        "resnet18",
+        pytest.param("inception_v3", marks=pytest.mark.slow),
+        pytest.param("densenet121", marks=pytest.mark.slow),
+        pytest.param("mobilenet_v3_small", marks=pytest.mark.slow),
+    ],
 )
 def test_the_minimum_size_is_the_one_that_torchvision_publishes(name: str) -> None:
     from torchvision.models import get_model_weights
@@ -207,7 +206,8 @@ def test_sizes_of_whole_patches_and_of_our_own_networks_are_found(asked: ModelSp
 
 
 def test_a_network_that_is_no_classifier_says_so() -> None:
-    assert "is not a classifier" in str(describe.facts(spec("vit_base_patch16_224", 32, global_pool="")).error)
+    asked = spec("vit_tiny_patch16_224", 32, global_pool="", depth=1)
+    assert "is not a classifier" in str(describe.facts(asked).error)
 
 
 @pytest.mark.parametrize(

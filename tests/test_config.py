@@ -1,16 +1,14 @@
 import dataclasses
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import get_args
 
 import pytest
 
-from benchmark import config, data_keys, matrix
-from benchmark.catalogue import ModelFacts, ModelSpec
+from benchmark import data_keys, matrix
+from benchmark.catalogue import ModelFacts, ModelSpec, Names
 from benchmark.config import ConfigError, LaunchSettings, load, parse, resolved_yaml
 from benchmark.datasets import DataFacts
 from benchmark.keys import fields_of
@@ -18,10 +16,11 @@ from benchmark.metric_names import METRICS, RANKABLE
 from benchmark.run import DataSpec, Run
 
 MODELS = ["lenet5", "resnet18", "resnet50", "vgg11_bn"]
+KNOWN = Names(frozenset(MODELS), frozenset({"adamw", "adam", "sgd", "momentum", "rmsprop", "lion"}))
 WHOLE = """\
 name: fashion-tour
 description: "three models: small and large"
-data: {source: folder, path: ./кот #1, image_size: 64}
+data: {source: folder, path: './кот #1', image_size: 64}
 defaults: {epochs: 3, batch_size: 64, optimizer: adamw, lr: 1e-3, schedule: cosine}
 matrix:
   model: [lenet5, resnet18]
@@ -35,7 +34,7 @@ report: {primary: test/f1_macro}
 MINIMAL = "name: a\nmatrix: {model: [lenet5, resnet18]}\n"
 
 
-def problems(text, *settings, models=MODELS):
+def problems(text, *settings, models=KNOWN):
     with pytest.raises(ConfigError) as caught:
         parse(text, Path("experiments.yaml"), settings, models)
     return str(caught.value).splitlines()
@@ -63,7 +62,7 @@ class Describe:
 
 
 def resolve(text, data=None, describe=None, **changes):
-    experiment = parse(text, Path("experiments.yaml"), (), MODELS)
+    experiment = parse(text, Path("experiments.yaml"), (), KNOWN)
     known = {spec: data[spec.source] if data else facts(**changes) for spec in experiment.data}
     return matrix.resolve(experiment, known, describe or Describe())
 
@@ -79,7 +78,7 @@ def test_a_file_gives_typed_values(tmp_path):
     directory.mkdir()
     path = directory / "experiments.yaml"
     path.write_text(WHOLE, encoding="utf-8")
-    experiment = load(path, ["momentum=0.5"], MODELS)
+    experiment = load(path, ["momentum=0.5"], KNOWN)
     assert experiment.launch == LaunchSettings("fast_local", 2, "spawn", 60.0, 0)
     assert (experiment.tracking.uri, experiment.report.primary) == ("http://localhost:5000", "test/f1_macro")
     assert (experiment.name, experiment.path) == ("fashion-tour", path)
@@ -177,20 +176,22 @@ def test_an_address_without_a_secret_is_accepted(uri):
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ("CIFAR10", "4: unknown data 'CIFAR10'; allowed: fashion-mini, digits, synthetic, folder, torchvision; a directory"),
+        (
+            "CIFAR10",
+            "7: unknown data 'CIFAR10'; allowed: fashion-mini, digits, synthetic, folder, torchvision; a directory",
+        ),
         ("folder", "7: folder data need a path"),
         ("{source: torchvision}", "7: torchvision data need a name"),
         ("{source: sythetic}", "16: source cannot be 'sythetic'; allowed: fashion-mini"),
-        ("{source: digits, path: x}", "24: path does nothing for digits data, it belongs to folder, torchvision"),
-        ("{source: synthetic, classes: 1}", "30: classes must be a whole number at least 2, not 1"),
-        ("{source: digits, seed: 3}", "18: unknown key 'seed'"),
+        ("{source: digits, path: x}", "30: path does nothing for digits data, it belongs to folder, torchvision"),
+        ("{source: synthetic, classes: 1}", "36: classes must be a whole number at least 2, not 1"),
+        ("{source: digits, seed: 3}", "24: unknown key 'seed'"),
         ("[digits]", "7: this must be a mapping of keys to values, not ['digits']"),
     ],
 )
 def test_data_that_cannot_be_meant_are_an_error(data, expected):
-    column, _, words = expected.partition(": ")
     (line,) = problems(f"{MINIMAL}data: {data}")
-    assert line.startswith(f"experiments.yaml:3:{'7' if column == '4' else column}: {words}")
+    assert line.startswith(f"experiments.yaml:3:{expected}")
 
 
 def test_every_source_has_its_options():
@@ -222,7 +223,7 @@ def test_numbers_without_an_end_are_refused_everywhere():
 
 def test_model_names_are_left_to_resolve_where_none_are_known():
     assert parse("name: a\nmatrix: {model: anything}", Path("e.yaml")).cells[0].run.model == "anything"
-    assert parse("name: a\nmatrix: {model: timm/resnet18}", Path("e.yaml"), (), MODELS).cells
+    assert parse("name: a\nmatrix: {model: timm/resnet18}", Path("e.yaml"), (), KNOWN).cells
 
 
 def test_defaults_and_limits_of_a_run_live_in_run_only():
@@ -236,7 +237,9 @@ def test_defaults_and_limits_of_a_run_live_in_run_only():
 
 
 def test_every_metric_that_ranks_has_a_direction():
-    assert {"test/accuracy", "val/log_loss", "speed/latency_ms_p50", "model/macs", "cost/train_seconds"} <= set(RANKABLE)
+    assert {"test/accuracy", "val/log_loss", "speed/latency_ms_p50", "model/macs", "cost/train_seconds"} <= set(
+        RANKABLE
+    )
     assert METRICS["test/log_loss"].better == "lower"
     assert METRICS["speed/batch_size"].better is None
     assert "speed/batch_size" not in RANKABLE
@@ -333,16 +336,15 @@ def test_the_resolved_file_reads_back_as_the_same_runs(tmp_path):
 
 
 def test_odd_characters_survive_the_resolved_file():
-    odd = "a\x7f\u2028\ufeff \x85 😀 '\" \\ # : \t\n"
-    text = f"name: a\nmatrix: {{model: lenet5}}\ndescription: {json.dumps(odd, ensure_ascii=False)}\n"
-    experiment = parse(resolved_yaml(dataclasses.replace(parse(MINIMAL, Path("e")), description=odd), []), Path("e"))
-    assert experiment.description == odd
-    assert text
+    odd = "a\x7f\u2028\ufeff \x85 😀 '\" \\ # : \t\n\x07"
+    experiment = dataclasses.replace(parse(MINIMAL, Path("e.yaml")), description=odd)
+    text = resolved_yaml(experiment, [cell.run for cell in experiment.cells])
+    assert parse(text, Path("e.yaml")).description == odd
 
 
 def test_ten_thousand_cells_resolve_in_seconds():
     axis = list(range(1, 51))
-    experiment = parse(f"name: a\nmatrix: {{model: {MODELS}, lr: {axis}, seed: {axis}}}", Path("e"), (), MODELS)
+    experiment = parse(f"name: a\nmatrix: {{model: {MODELS}, lr: {axis}, seed: {axis}}}", Path("e"), (), KNOWN)
     started = time.process_time()
     runs = matrix.resolve(experiment, {spec: facts() for spec in experiment.data}, Describe())
     assert len(runs) == 10_000

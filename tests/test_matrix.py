@@ -3,14 +3,16 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.catalogue import Names
 from benchmark.config import ConfigError, parse
 from benchmark.run import Run
 
 MODELS = ["lenet5", "resnet18", "resnet50", "vit_tiny_patch16_224", "vit_small_patch16_224"]
+KNOWN = Names(frozenset(MODELS), frozenset({"adamw", "adam", "sgd", "momentum", "rmsprop", "lion"}))
 
 
 def load(text, *settings):
-    return parse("name: a\n" + text, Path("/photos/experiments.yaml"), settings, MODELS)
+    return parse("name: a\n" + text, Path("/photos/experiments.yaml"), settings, KNOWN)
 
 
 def runs(text, *settings):
@@ -97,7 +99,9 @@ def test_exclude_sees_defaults_data_and_entries_of_mappings():
 
 
 def test_exclude_comes_before_overrides():
-    start = "matrix: {model: [lenet5, resnet18], lr: [1, 2]}\noverrides: [{when: {model: lenet5, lr: 2}, set: {lr: 3}}]\n"
+    start = (
+        "matrix: {model: [lenet5, resnet18], lr: [1, 2]}\noverrides: [{when: {model: lenet5, lr: 2}, set: {lr: 3}}]\n"
+    )
     assert chosen(start + "exclude: [{lr: 1}]", "lr") == [(3.0,), (2.0,)]
     assert "matches no cell" in problems(start + "exclude: [{lr: 3}]")[0]
 
@@ -176,7 +180,7 @@ def test_arguments_are_merged_entry_by_entry_at_every_depth():
 
 def test_cells_made_equal_by_an_override_are_an_error_naming_both():
     text = "matrix: {model: lenet5, lr: [1, 2]}\noverrides: [{when: {lr: 2}, set: {lr: 1}}]"
-    assert problems(text) == ["3:36: this makes two cells equal: (model lenet5, lr 1.0) and (model lenet5, lr 2.0)"]
+    assert problems(text) == ["3:39: this makes two cells equal: (model lenet5, lr 1.0) and (model lenet5, lr 2.0)"]
 
 
 def test_cells_made_equal_by_set_are_an_error_naming_both():

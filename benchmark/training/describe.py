@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import torch
+from timm.optim._optim_factory import list_optimizers
 from torch import Tensor, nn
 
 from benchmark.catalogue import ModelFacts, ModelSpec
@@ -58,7 +59,8 @@ def facts(spec: ModelSpec) -> ModelFacts:
 
 def _answers(request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if request.get("names"):
-        yield {"names": models.known_names(), "listed": models.listed_names()}
+        optimizers = tuple(list_optimizers())
+        yield {"names": models.known_names(), "listed": models.listed_names(), "optimizers": optimizers}
     for document in request.get("specs", ()):
         yield {"spec": document, "facts": dataclasses.asdict(facts(ModelSpec(**document)))}
 

@@ -49,6 +49,10 @@ class DataMismatch(Exception):
     """The decoded images are not those that the run was planned with."""
 
 
+class DeviceMissing(ValueError):
+    """The device that the run names is not on this machine."""
+
+
 class Stopped(BaseException):
     """The job was asked to stop by SIGTERM; not an error of the run."""
 
@@ -153,13 +157,13 @@ def choose_device(name: str) -> torch.device:
     """``auto`` is cuda, else mps, else cpu.
 
     Raises:
-        ValueError: the device that was asked for is not there.
+        DeviceMissing: the device that was asked for is not there.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(each for each, there in available.items() if there)
     if not available[name]:
-        raise ValueError(f"device: {name} is not available on this machine; use device: auto")
+        raise DeviceMissing(f"device: {name} is not available on this machine; use device: auto")
     return torch.device(name)
 
 
@@ -168,7 +172,7 @@ def make_model(run: Run, data: PreparedData, device: torch.device) -> nn.Module:
     size, channels = data.train.images.shape[1], data.train.images.shape[3]
     torch.manual_seed(run.seed)
     model = build(run.model, run.model_args, int(size), int(channels), len(data.classes))
-    return model.to(device=device, memory_format=torch.channels_last)
+    return model.to(device).to(memory_format=torch.channels_last)
 
 
 def describe_failure(error: BaseException) -> Failure:
@@ -184,7 +188,7 @@ def _kind(error: BaseException) -> FailureKind:
         ((Diverged, NotANumber), "diverged"),
         ((MemoryError, torch.OutOfMemoryError), "oom"),
         (DataMismatch, "data"),
-        ((ModelError, OptimError), "config"),
+        ((ModelError, OptimError, DeviceMissing), "config"),
         (Stopped, "stopped"),
     ]
     # torch has no exception of its own for memory that the CPU allocator could not get.

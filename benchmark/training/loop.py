@@ -69,11 +69,13 @@ class Best:
     def consider(self, event: Event, model: nn.Module) -> None:
         """Keeps the weights when the epoch is better; equal values are told apart by log loss, then the earlier."""
         value, log_loss = event.metrics[self.metric], event.metrics["val/log_loss"]
-        if value is None or log_loss is None:
-            return
+        if value is not None and log_loss is not None:
+            self._compare(event.epoch, value, log_loss, model)
+
+    def _compare(self, epoch: int, value: float, log_loss: float, model: nn.Module) -> None:
         signed = -value if self.metric in LOWER_IS_BETTER else value
         if (signed, -log_loss) > (self.value, -self.log_loss):
-            self.epoch, self.value, self.log_loss = event.epoch, signed, log_loss
+            self.epoch, self.value, self.log_loss = epoch, signed, log_loss
             self.weights = {name: each.detach().clone() for name, each in model.state_dict().items()}
 
 

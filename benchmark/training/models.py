@@ -43,7 +43,6 @@ _GIVEN = {
     **dict.fromkeys(("features_only", "out_indices", "scriptable", "exportable", "device", "dtype"), "it has no use"),
     **dict.fromkeys(("weights", "progress", "checkpoint_path", "cache_dir", "pruned"), "weights are always random"),
 }
-_WEIGHTS = "pretrained"
 
 
 class ModelError(ValueError):
@@ -148,7 +147,7 @@ def _uniform(network: nn.Module, _inputs: Any, outputs: Any) -> Tensor | tuple[T
 
 def _check_given(model_args: Mapping[str, Any]) -> None:
     for name in model_args:
-        if reason := "weights are always random" if name.startswith(_WEIGHTS) else _GIVEN.get(name):
+        if reason := "weights are always random" if name.startswith("pretrained") else _GIVEN.get(name):
             raise ModelError(f"model_args may not have {name!r}: {reason}")
 
 

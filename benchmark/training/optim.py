@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import torch
-from timm.optim import create_optimizer_v2, list_optimizers
+from timm.optim._optim_factory import create_optimizer_v2, list_optimizers
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.step_lr import StepLRScheduler
@@ -73,8 +73,9 @@ def make_optimizer(run: Run, model: nn.Module) -> torch.optim.Optimizer:
     Raises:
         OptimError: timm does not know the name, or the optimizer refuses an argument.
     """
-    if run.optimizer.lower() not in list_optimizers():
-        raise OptimError(f"optimizer: timm.optim has no {run.optimizer!r}; it has {', '.join(list_optimizers())}")
+    known = [str(name) for name in list_optimizers()]
+    if run.optimizer.lower() not in known:
+        raise OptimError(f"optimizer: timm.optim has no {run.optimizer!r}; it has {', '.join(known)}")
     arguments: dict[str, Any] = {"lr": run.lr, "weight_decay": run.weight_decay, "momentum": run.momentum}
     try:
         return create_optimizer_v2(model, opt=run.optimizer.lower(), **arguments, **run.optimizer_args)

@@ -1,0 +1,72 @@
+"""Planned runs and invented results for the tests of reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmark.run import DataSpec, Run
+from benchmark.rundir import ClassMetrics, Evaluation, Event, Failure, FailureKind, Result, RunDir
+from reports.leaderboard import DataSummary, Entry, Header
+
+DIGEST = "6d958be0" * 8
+CLASSES = ("cat", "dog", "bird")
+DATA = DataSummary("fashion-mini", DIGEST, CLASSES, {"train": 540, "val": 60, "test": 300})
+HEADER = Header(
+    "tour",
+    (DATA,),
+    command="python -m benchmark run experiments.yaml",
+    commit="4f2c1a9",
+    hardware="2 cores",
+    workers=2,
+    started=0.0,
+    finished=341.0,
+)
+
+
+def make_run(model: str = "lenet5", seed: int = 0, digest: str = DIGEST, **keys: Any) -> Run:
+    return Run(data=DataSpec(), model=model, data_digest=digest, seed=seed, image_size=28, channels=1, **keys)
+
+
+def done(
+    run: Run,
+    accuracy: float | None = 0.8,
+    *,
+    directory: Path | None = None,
+    metrics: Mapping[str, float | None] | None = None,
+    undefined: Mapping[str, str] | None = None,
+    profile: Mapping[str, float | None] | None = None,
+    architecture: str = "LeNet-5",
+    notes: tuple[str, ...] = (),
+) -> Entry:
+    """A finished run; with a directory, one that has its evaluation and its epochs."""
+    values = {"test/accuracy": accuracy, "val/accuracy": accuracy, **(metrics or {})}
+    environment = {"python": "3.11.9", "torch": "2.14.1", "device": "cpu"}
+    result = Result(
+        run.run_id, values, undefined or {}, 2, 2, 100.0, 112.5, architecture, environment, notes
+    )  # fmt: skip
+    if directory is not None:
+        write_evidence(directory, accuracy or 0.5)
+    return Entry(run, "done", result, None, profile or {}, "ab" * 16, directory)
+
+
+def failed(run: Run, kind: FailureKind = "diverged", message: str = "the loss is NaN at step 112") -> Entry:
+    log = f"results/tour/runs/{run.run_id}/attempts/1/log.txt"
+    return Entry(run, "failed", None, Failure(kind, message, step=112), log=log)
+
+
+def pending(run: Run) -> Entry:
+    return Entry(run, "pending")
+
+
+def write_evidence(directory: Path, accuracy: float, classes: tuple[str, ...] = CLASSES) -> None:
+    """An evaluation of 100 test images a class, and two epochs."""
+    rundir = RunDir(directory)
+    right = round(100 * accuracy)
+    wrong = 100 - right
+    confusion = ((right, wrong, 0), (wrong // 2, right, wrong - wrong // 2), (0, 0, 100))
+    per_class = tuple(ClassMetrics(name, 100, 0.8, 0.8, 0.8, 0.9) for name in classes)
+    rundir.write_evaluation({"test": Evaluation(confusion, per_class, (), ())}, classes)
+    for epoch in (1, 2):
+        rundir.append_event(Event(epoch, epoch * 10, 100.0 + epoch, {"val/accuracy": accuracy - 0.2 / epoch}))

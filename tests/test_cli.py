@@ -1,0 +1,297 @@
+"""The commands as a user types them, each in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+YAML = """
+name: tiny
+data: {source: synthetic, train_size: 300, test_size: 100, classes: 3}
+defaults: {epochs: 2, lr: 3e-3}
+matrix:
+  model: lenet5
+  seed: [0, 1]
+"""
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    path = tmp_path / "кот #1"
+    path.mkdir()
+    (path / "experiments.yaml").write_text(YAML)
+    return path
+
+
+class Command:
+    """`python -m benchmark` in a directory."""
+
+    def __init__(self, home: Path, cache: Path) -> None:
+        self.home = home
+        self.environment = {
+            **os.environ, "PYTHONPATH": str(ROOT), "TORCH_IMAGE_BENCHMARK_CACHE": str(cache), "NO_COLOR": "1",
+        }  # fmt: skip
+        self.environment.pop("MLFLOW_TRACKING_URI", None)
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmark", *arguments],
+            cwd=self.home, env=self.environment, capture_output=True, text=True, timeout=500,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "benchmark", *arguments],
+            cwd=self.home, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def leaderboard(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.home / "results" / "tiny" / "leaderboard.json").read_text())
+        return found
+
+
+@pytest.fixture
+def benchmark(home: Path, cache: Path) -> Command:
+    return Command(home, cache)
+
+
+def quality(document: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Run id -> its metrics, without time, memory and load."""
+    return {
+        run["run_id"]: {k: v for k, v in run["metrics"].items() if k.split("/")[0] in ("test", "val", "train", "model")}
+        for row in document["rows"]
+        for run in row["runs"]
+    }
+
+
+def test_help_names_the_commands_and_is_quick_to_import() -> None:
+    program = (
+        "import sys; sys.argv = ['benchmark', '--help']\n"
+        "from benchmark.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'timm', 'mlflow', 'pandas', 'sklearn', 'matplotlib', 'pydantic', 'numpy', 'sagemaker'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "heavy: []" in done.stdout
+    for name in ("run", "plan", "validate", "status", "report", "models"):
+        assert f"\n  {name} " in done.stdout
+
+
+def test_plan_and_validate_never_import_torch(benchmark: Command) -> None:
+    benchmark("validate")
+    program = (
+        "import sys; sys.argv = ['benchmark', 'plan', '--json']\n"
+        "from benchmark.cli import main\n"
+        "try: main()\nexcept SystemExit as stop: print(stop.code, file=sys.stderr)\n"
+        "print('heavy:', sorted({'torch', 'timm', 'mlflow', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=benchmark.home, env=benchmark.environment
+    )
+    assert "heavy: []" in done.stderr, done.stderr
+    cells = json.loads(done.stdout)["cells"]
+    assert [cell["state"] for cell in cells] == ["new", "new"]
+    assert not (benchmark.home / "results").exists()
+
+
+def test_every_error_is_named_at_its_place_at_once(benchmark: Command) -> None:
+    (benchmark.home / "experiments.yaml").write_text(
+        "name: tiny\ndata: digits\nmatrix:\n  model: [lenet55]\n  optimizer: adamm\n  lrr: [1]\n  lr: [-1]\n"
+    )
+    output = benchmark("validate", code=2)
+    assert "experiments.yaml:4:11: unknown model 'lenet55'; did you mean 'lenet5'?" in output
+    assert "experiments.yaml:5:14: unknown optimizer 'adamm'; did you mean 'adam" in output
+    assert "experiments.yaml:6:3:" in output
+    assert "experiments.yaml:7:8:" in output
+
+
+def test_a_missing_file_and_a_mode_to_come_say_what_to_do(benchmark: Command) -> None:
+    assert "nowhere.yaml" in benchmark("plan", "nowhere.yaml", code=2)
+    assert "use fast_local" in benchmark("run", "--mode", "local", code=2)
+    assert "the modes are" in benchmark("run", "--mode", "bogus", code=2)
+    assert "`python -m benchmark run` comes first" in benchmark("report", code=2)
+
+
+def test_models_are_listed_by_pattern(benchmark: Command) -> None:
+    output = benchmark("models", "lenet*")  # at 32 pixels, RGB
+    assert "83,126" in output
+    assert "no model matches" in benchmark("models", "nothing-like-this", code=2)
+
+
+@pytest.mark.slow
+def test_a_sweep_from_yaml_to_leaderboard_and_again(benchmark: Command) -> None:
+    first = benchmark("run")
+    assert "2 of 2 runs done" in first
+    assert "mlflow ui" in first
+    assert (benchmark.home / "mlflow.db").exists()
+    row = benchmark.leaderboard()["rows"][0]
+    assert (row["n_seeds"], row["planned_seeds"]) == (2, 2)
+    assert row["metrics"]["test/accuracy"]["mean"] > 0.5
+    assert all(run["mlflow_run_id"] for run in row["runs"])
+
+    again = benchmark("run")
+    assert "0 to run" in again
+    assert "started" not in again
+
+    (benchmark.home / "experiments.yaml").write_text(YAML.replace("[0, 1]", "[1, 2]"))
+    states = {cell["seed"]: cell["state"] for cell in json.loads(benchmark("plan", "--json"))["cells"]}
+    assert states == {1: "done", 2: "new"}
+    changed = benchmark("run")
+    assert changed.count(": started") == 1
+    assert {run["seed"] for row in benchmark.leaderboard()["rows"] for run in row["runs"]} == {1, 2}
+
+    (benchmark.home / "results" / "tiny" / "leaderboard.md").unlink()
+    benchmark("report")
+    assert (benchmark.home / "results" / "tiny" / "leaderboard.md").exists()
+    assert "2 done" in benchmark("status")
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_shown_with_its_reason_and_the_others_count(benchmark: Command) -> None:
+    (benchmark.home / "experiments.yaml").write_text(
+        YAML.replace("seed: [0, 1]", "lr: [3e-3, 1e9]").replace("lr: 3e-3}", "optimizer: momentum}")
+    )
+    output = benchmark("run", code=1)
+    assert "FAILED, diverged" in output
+    document = benchmark.leaderboard()
+    assert len(document["rows"]) == 1
+    assert [each["kind"] for each in document["not_ranked"]] == ["diverged"]
+    assert "0 to run" in benchmark("run", code=1)
+    assert ": started, try 2" in benchmark("run", "--retry", "diverged", code=1)
+    assert "no failed run of this kind" in benchmark("run", "--retry", "oom", code=2)
+
+
+@pytest.mark.slow
+def test_one_and_two_workers_and_a_second_time_give_the_same_bits(tmp_path: Path, cache: Path) -> None:
+    found = []
+    for name, workers in (("one", "1"), ("two", "2"), ("again", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "experiments.yaml").write_text(YAML)
+        command = Command(tmp_path / name, cache)
+        command("run", "--workers", workers)
+        found.append(quality(command.leaderboard()))
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == 2
+
+
+@pytest.mark.slow
+def test_an_orchestrator_killed_in_mid_sweep_loses_nothing_and_counts_nothing_twice(
+    tmp_path: Path, cache: Path
+) -> None:
+    yaml = YAML.replace("[0, 1]", "[0, 1, 2, 3]")
+    undisturbed, killed = (Command(tmp_path / name, cache) for name in ("undisturbed", "killed"))
+    for command in (undisturbed, killed):
+        command.home.mkdir()
+        (command.home / "experiments.yaml").write_text(yaml)
+    undisturbed("run")
+
+    process = killed.start("run")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if ": done" in line:
+            break
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    killed("run")
+
+    document = killed.leaderboard()
+    assert quality(document) == quality(undisturbed.leaderboard())
+    assert [row["n_seeds"] for row in document["rows"]] == [4]
+    assert len(mlflow_runs(killed)) == 4
+
+
+def mlflow_runs(command: Command) -> set[str]:
+    """The runs in MLflow that are whole, asked of the store itself."""
+    import sqlite3
+
+    with sqlite3.connect(command.home / "mlflow.db") as database:
+        rows = database.execute("SELECT run_uuid FROM tags WHERE key = 'benchmark.commit'").fetchall()
+        active = {row[0] for row in database.execute("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active'")}
+        kinds = database.execute("SELECT run_uuid FROM tags WHERE key = 'benchmark.kind' AND value = 'run'").fetchall()
+    database.close()
+    committed = {row[0] for row in rows} & active
+    assert committed == {row[0] for row in kinds} & active, "a run of MLflow is not whole"
+    return committed
+
+
+@pytest.mark.slow
+def test_ctrl_c_drains_and_running_again_goes_on(benchmark: Command) -> None:
+    (benchmark.home / "experiments.yaml").write_text(YAML.replace("[0, 1]", "[0, 1, 2]"))
+    process = benchmark.start("run", "--workers", "1")
+    assert process.stdout is not None
+    lines = iter(process.stdout)
+    wait_for(lines, ": started")
+    process.send_signal(signal.SIGINT)
+    rest = "".join(lines)
+    assert process.wait(200) == 130, rest
+    process.stdout.close()
+    assert "finished first" in rest
+    assert "1 of 3 runs done, 2 left" in rest
+    assert "3 of 3 runs done" in benchmark("run")
+
+
+def wait_for(lines: Iterator[str], text: str) -> None:
+    for line in lines:
+        if text in line:
+            return
+    raise AssertionError(f"no line with {text!r}")
+
+
+@pytest.mark.slow
+def test_a_second_run_of_the_experiment_is_told_who_holds_it(benchmark: Command) -> None:
+    process = benchmark.start("run", "--workers", "1")
+    assert process.stdout is not None
+    wait_for(iter(process.stdout), ": started")
+    output = benchmark("run", code=3)
+    assert f"process {process.pid}" in output
+    process.send_signal(signal.SIGTERM)
+    process.stdout.read()
+    process.stdout.close()
+    assert process.wait(100) == 130
+    time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["clone", "elsewhere"])
+def test_run_training_trains_with_no_other_argument(place: str, tmp_path: Path, cache: Path) -> None:
+    command = Command(tmp_path, cache)
+    directory = ROOT if place == "clone" else tmp_path
+    script = "launch/run_training.py" if place == "clone" else str(ROOT / "launch" / "run_training.py")
+    environment = {k: v for k, v in command.environment.items() if k != "PYTHONPATH"}
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/mlflow.db"
+    done = subprocess.run(
+        [sys.executable, script, "--execution_mode", "fast_local_mode", "--results", str(tmp_path / "results")],
+        cwd=directory, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 1 runs done" in done.stdout
+    assert (tmp_path / "results" / "run-training" / "leaderboard.md").exists()
+
+
+@pytest.mark.parametrize("mode", ["local_mode", "aws_mode"])
+def test_modes_to_come_say_so(mode: str, tmp_path: Path, cache: Path) -> None:
+    command = Command(tmp_path, cache)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "launch" / "run_training.py"), "--execution_mode", mode],
+        cwd=tmp_path, env=command.environment, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "not there yet" in done.stderr
