@@ -177,7 +177,8 @@ def report(experiment: Path | None, settings: tuple[str, ...], results: Path, as
 @json_option
 def models(pattern: str, as_json: bool) -> None:
     """List the models that PATTERN (such as 'resnet*') matches: family, parameters, minimum image size."""
-    from benchmark import catalogue, datasets, words
+    from benchmark import catalogue, words
+    from benchmark.data import datasets
 
     rows = catalogue.search(pattern, datasets.cache_directory())
     if not rows:

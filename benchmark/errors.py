@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 CODES = {
-    "benchmark.problems:ConfigError": 2,
-    "benchmark.datacache:DataError": 2,
+    "benchmark.config.problems:ConfigError": 2,
+    "benchmark.data.datacache:DataError": 2,
     "launch:ModeError": 2,
     "benchmark.session:UsageProblem": 2,
     "benchmark.installed:WrongPackage": 3,

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from benchmark.datasets import DataFacts
+from benchmark.data.datasets import DataFacts
 from benchmark.mlflow_store import redact
 from benchmark.run import Run, Value
 from benchmark.rundir import ClassMetrics, Event, Failure, Result, RunDir

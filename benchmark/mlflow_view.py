@@ -16,7 +16,6 @@ from benchmark.run import Run
 COLUMNS = ("test/accuracy", "test/f1_macro", "test/log_loss", "cost/train_seconds", "model/parameters")
 BARS = ("test/accuracy", "test/f1_macro", "test/log_loss")
 CURVES = ("val/accuracy", "val/log_loss", "train/loss", "train/accuracy")
-RUN_NAME = "attributes.`Run Name`"
 RUNS_SHOWN = 20
 Chart = dict[str, Any]
 
@@ -66,7 +65,7 @@ def state(runs: Sequence[Run], primary: str) -> dict[str, Any]:
         "modelVersionFilter": "All Runs",
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": {RUN_NAME: 260, **{column: _width(column) for column in columns}},
+        "columnWidths": {column: _width(column) for column in columns},
         "runsExpanded": {},
         "runsPinned": [],
         "runsHidden": [],

@@ -4,15 +4,16 @@ but caches (digests of data, facts of models)."""
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmark import catalogue, datasets, matrix
+from benchmark import catalogue
 from benchmark.catalogue import ModelFacts, ModelSpec
-from benchmark.config import Experiment
-from benchmark.datasets import DataFacts
+from benchmark.config import Experiment, matrix
+from benchmark.data import datasets
+from benchmark.data.datasets import DataFacts
 from benchmark.journal import Journal, Outcome
 from benchmark.run import DataSpec, Run, canonical_json
 from benchmark.rundir import Result
@@ -59,11 +60,11 @@ def make(experiment: Experiment, directory: Path, cache: Path) -> Plan:
         ConfigError: cells that cannot run, all at once.
         DataError: images that are missing or unreadable.
     """
-    facts = {spec: datasets.inspect(spec, cache) for spec in {cell.run.data for cell in experiment.cells}}
+    facts = {spec: datasets.inspect(spec, cache) for spec in experiment.data}
     models: dict[ModelSpec, ModelFacts] = {}
 
-    def describe(specs: object) -> Mapping[ModelSpec, ModelFacts]:
-        models.update(catalogue.describe(specs, cache))  # type: ignore[arg-type]
+    def describe(specs: Sequence[ModelSpec]) -> Mapping[ModelSpec, ModelFacts]:
+        models.update(catalogue.describe(specs, cache))
         return models
 
     runs = matrix.resolve(experiment, facts, describe)

@@ -11,8 +11,9 @@ from benchmark.journal import Journal, Outcome
 from benchmark.plan import Plan
 from benchmark.run import Run
 from benchmark.rundir import RunDir
-from reports import figures, render
+from reports import figures
 from reports.leaderboard import DataSummary, Entry, Header, Leaderboard, build
+from reports.render import write as write_files
 
 VERSIONS = ("python", "torch", "torchvision", "timm", "numpy")
 
@@ -29,7 +30,7 @@ def leaderboard(plan: Plan, journal: Journal, command: str, workers: int | None)
 
 def write(board: Leaderboard, directory: Path) -> Path:
     """Writes the leaderboard's files; the path of the Markdown one."""
-    render.write(board, directory)
+    write_files(board, directory)
     return directory / "leaderboard.md"
 
 

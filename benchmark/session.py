@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import launch
-from benchmark import catalogue, config, datasets, mlflow_store, rundir, words
+from benchmark import catalogue, config, mlflow_store, rundir, words
 from benchmark import plan as planning
+from benchmark.config.resolved import resolved_yaml
+from benchmark.data import datasets
 from benchmark.installed import default_experiment
 from benchmark.journal import Journal
 from benchmark.labels import labels
 from benchmark.plan import Plan, PlannedRun
 from benchmark.publishing import Publishing
-from benchmark.resolved import resolved_yaml
 from benchmark.run import Run
 from benchmark.sweep import Interrupt, Settings, Sweep, SweepEvent, exclusive
 

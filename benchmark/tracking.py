@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmark import mlflow_record as record
 from benchmark import mlflow_view
-from benchmark.datasets import DataFacts
+from benchmark.data.datasets import DataFacts
 from benchmark.mlflow_record import COMMIT, KIND, UUID, Point, Record
 from benchmark.mlflow_store import (
     ENVIRONMENT,

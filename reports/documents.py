@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,6 +45,13 @@ def document(leaderboard: Leaderboard) -> dict[str, Any]:
     }
 
 
+def json_text(leaderboard: Leaderboard) -> str:
+    """The document as text, a line for each entry of its lists: quick to write, and readable when compared."""
+    return (
+        "{\n" + ",\n".join(f" {_json(key)}: {_lines_of(each)}" for key, each in document(leaderboard).items()) + "\n}\n"
+    )
+
+
 def table_text(leaderboard: Leaderboard) -> str:
     """The CSV's text; lines end as RFC 4180 has it, and cells that a spreadsheet would take for a
     formula begin with an apostrophe."""
@@ -54,6 +62,16 @@ def table_text(leaderboard: Leaderboard) -> str:
     writer.writeheader()
     writer.writerows({cell(key): cell(value) for key, value in line.items()} for line in lines)
     return buffer.getvalue()
+
+
+def _lines_of(value: Any) -> str:
+    if not isinstance(value, list) or not value:
+        return _json(value)
+    return "[\n" + ",\n".join(f"  {_json(each)}" for each in value) + "\n ]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _data(table: Table) -> dict[str, Any]:

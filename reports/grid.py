@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,12 +29,13 @@ def ranking(table: Table, primary: str, directory: Path) -> str:
     settings = _setting_columns(table)
     best = {name: _best(table, name) for name in names}
     heads = [metric(name).heading for name in names]
+    shared = Counter(row.rank for row in table.rows)
     rows = []
     for row in table.rows:
         cells = [_cell(row, name, name == primary, best[name]) for name in names]
         varied = [_settings(row, keys) for keys in settings.values()]
         rows.append(
-            [_rank(row, table), _model(row), *varied, cells[0], _seeds(row), *cells[1:], _links(row, directory)]
+            [_rank(row, shared), _model(row), *varied, cells[0], _seeds(row), *cells[1:], _links(row, directory)]
         )
     return grid(
         ["rank", "model", *settings, heads[0], "seeds", *heads[1:], "runs"],
@@ -79,8 +81,9 @@ def _speed(table: Table, header: Header) -> str:
 def _undefined(table: Table, primary: str) -> list[str]:
     """Why a cell has no number; reasons that several rows share stand once."""
     rows: dict[str, list[str]] = {}
+    names = columns(table, primary)
     for row in table.rows:
-        for name in columns(table, primary):
+        for name in names:
             found = row.metrics.get(name)
             if found and found.reason:
                 rows.setdefault(f"{metric(name).title}: {found.reason}", []).append(row.label)
@@ -101,10 +104,10 @@ def _settings(row: Row, keys: Sequence[str]) -> str:
     return markdown(", ".join(setting(key, row.hyperparameters[key]) for key in there)) or ABSENT
 
 
-def _rank(row: Row, table: Table) -> str:
+def _rank(row: Row, shared: Mapping[int | None, int]) -> str:
     if row.rank is None:
         return ABSENT
-    return f"{row.rank}=" if sum(other.rank == row.rank for other in table.rows) > 1 else str(row.rank)
+    return f"{row.rank}=" if shared[row.rank] > 1 else str(row.rank)
 
 
 def _model(row: Row) -> str:

@@ -8,6 +8,7 @@ means are exactly equal.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -199,11 +200,11 @@ def _row(configuration_id: str, label: str, settings: Mapping[str, Value], entri
 def _ranked(rows: Sequence[Row], primary: str) -> tuple[Row, ...]:
     """Best first, equal means sharing the better rank (1, 1, 3); rows without a mean after them, without a rank."""
     sign = -1 if better(primary) == "higher" else 1
-    means = [sign * mean for row in rows if (mean := row.mean(primary)) is not None]
+    means = sorted(sign * mean for row in rows if (mean := row.mean(primary)) is not None)
     placed = []
     for row in rows:
         mean = row.mean(primary)
-        rank = None if mean is None else 1 + sum(other < sign * mean for other in means)
+        rank = None if mean is None else 1 + bisect_left(means, sign * mean)
         placed.append(replace(row, rank=rank))
     return tuple(sorted(placed, key=lambda row: (row.rank is None, row.rank or 0, row.label, row.configuration_id)))
 

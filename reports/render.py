@@ -8,11 +8,10 @@ same run directories gives the same bytes.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from benchmark.rundir import atomic
-from reports.documents import document, table_text
+from reports.documents import json_text, table_text
 from reports.evidence import Evidence, read
 from reports.figures import png_bytes, svg_bytes
 from reports.leaderboard import Leaderboard, Table
@@ -32,8 +31,7 @@ def write(leaderboard: Leaderboard, directory: Path) -> None:
     ]
     drawn = [each for _, found in shown for each in found.all]
     _write_figures(drawn, directory / FIGURES)
-    text = json.dumps(document(leaderboard), indent=1, ensure_ascii=False, allow_nan=False)
-    _write_text(directory / "leaderboard.json", text + "\n")
+    _write_text(directory / "leaderboard.json", json_text(leaderboard))
     _write_text(directory / "leaderboard.csv", table_text(leaderboard))
     _write_text(directory / "leaderboard.md", page(leaderboard, shown, directory))
 

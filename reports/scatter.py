@@ -22,6 +22,9 @@ from reports.text import one_line
 Pixel = tuple[float, float]
 NEAR = 8
 """Distance of a label from its point, in typographic points."""
+NAMED = 40
+"""Points that have their colour and their name; further ones are grey."""
+REST = "#cccccc"
 LOG_FROM = 8.0
 """Largest cost over smallest, from which the axis of costs is logarithmic."""
 
@@ -58,7 +61,7 @@ def pareto_figure(
     """Quality ``y`` over cost ``x`` (metric names; a lower cost is better); bars are ± the standard deviation.
 
     Args:
-        points: at least one.
+        points: at least one, the best first.
         x: the cost's metric.
         y: the quality's metric.
         title: above the figure; by default the two metrics.
@@ -75,13 +78,15 @@ def pareto_figure(
         axes.set_ylabel(f"{quality.words}, %" if quality.points else quality.words)
         _scale(axes, [point.x for point in points])
         _draw_front(axes, [(each.x, quality.scaled(each.y)) for each in front(points, higher=higher)])
-        for point in points:
+        rest = points[NAMED:]
+        axes.plot([each.x for each in rest], [quality.scaled(each.y) for each in rest], ".", color=REST, zorder=0)
+        for point in points[:NAMED]:
             look, bar = styles[point.model], quality.scaled(point.sd) if point.sd is not None else None
             axes.errorbar(
                 point.x, quality.scaled(point.y), bar, color=look.colour, marker=look.marker, ms=8, mec="white",
                 mew=0.8, elinewidth=1.2, zorder=3,
             )  # fmt: skip
-        _name_points(figure, axes, [(each, each.x, quality.scaled(each.y)) for each in points])
+        _name_points(figure, axes, [(each, each.x, quality.scaled(each.y)) for each in points[:NAMED]])
         return figure
 
 
@@ -131,6 +136,8 @@ def _obstacles(axes: Axes, scale: float) -> list[Box]:
     """What labels may not cover: markers, bars and the steps of the front, a little widened."""
     boxes = []
     for line in axes.lines:
+        if line.get_color() == REST:
+            continue
         x, y = (np.asarray(each, dtype=float) for each in line.get_data())
         xy = [_pixel(axes, *each) for each in zip(x, y, strict=True)]
         if line.get_drawstyle() == "steps-post":

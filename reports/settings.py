@@ -26,7 +26,10 @@ def labels(configurations: Mapping[str, Settings]) -> dict[str, str]:
     models: dict[str, dict[str, Settings]] = {}
     for key, each in configurations.items():
         models.setdefault(str(each["model"]), {})[key] = each
-    named = {key: _label(model, each, same) for model, same in models.items() for key, each in same.items()}
+    named: dict[str, str] = {}
+    for model, same in models.items():
+        varying = varying_keys(list(same.values()))
+        named |= {key: _label(model, each, varying) for key, each in same.items()}
     count = Counter(named.values())
     return {key: name if count[name] == 1 else f"{name} ({key[:6]})" for key, name in named.items()}
 
@@ -70,6 +73,5 @@ def _comparable(settings: Settings, key: str) -> tuple[str, Value]:
     return (type(settings[key]).__name__, settings[key]) if key in settings else ("absent", None)
 
 
-def _label(model: str, settings: Settings, same_model: Mapping[str, Settings]) -> str:
-    parts = [setting(key, settings[key]) for key in varying_keys(list(same_model.values())) if key in settings]
-    return ", ".join([model, *parts])
+def _label(model: str, settings: Settings, varying: Sequence[str]) -> str:
+    return ", ".join([model, *(setting(key, settings[key]) for key in varying if key in settings)])

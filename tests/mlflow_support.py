@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmark.datasets import DataFacts
+from benchmark.data.datasets import DataFacts
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import ClassMetrics, Evaluation, Event, Failure, Result, RunDir
 

@@ -7,11 +7,10 @@ from typing import get_args
 
 import pytest
 
-from benchmark import data_keys, matrix
 from benchmark.catalogue import ModelFacts, ModelSpec, Names
-from benchmark.config import ConfigError, LaunchSettings, load, parse, resolved_yaml
-from benchmark.datasets import DataFacts
-from benchmark.keys import fields_of
+from benchmark.config import ConfigError, LaunchSettings, data_keys, load, matrix, parse, resolved_yaml
+from benchmark.config.keys import fields_of
+from benchmark.data.datasets import DataFacts
 from benchmark.metric_names import METRICS, RANKABLE
 from benchmark.run import DataSpec, Run
 
@@ -246,7 +245,7 @@ def test_every_metric_that_ranks_has_a_direction():
 
 
 def test_reading_a_file_imports_no_heavy_library():
-    code = "import sys, benchmark.config, benchmark.matrix; print(*sys.modules)"
+    code = "import sys, benchmark.config, benchmark.config.matrix; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "mlflow", "numpy", "sagemaker", "click", "matplotlib"} & set(done.stdout.split())
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import prepared
-from benchmark.datacache import cache_directory
-from benchmark.datasets import DataError, inspect, prepare
-from benchmark.embedded import FASHION_MINI
+from benchmark.data import prepared
+from benchmark.data.datacache import cache_directory
+from benchmark.data.datasets import DataError, inspect, prepare
+from benchmark.data.embedded import FASHION_MINI
 from benchmark.run import DataSpec
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def made(spec, cache, size=12, channels=1, resize="crop"):
 def test_neither_torch_nor_scikit_learn_is_imported_for_fashion_mini(cache):
     code = """
 import sys; from pathlib import Path
-from benchmark.datasets import inspect, prepare
+from benchmark.data.datasets import inspect, prepare
 from benchmark.run import DataSpec
 cache = Path(sys.argv[1])
 inspect(DataSpec(), cache); prepare(DataSpec(), image_size=28, channels=1, resize="crop", cache=cache)
@@ -214,7 +214,7 @@ def test_leftovers_of_a_process_that_died_are_removed(cache):
 def test_two_processes_may_prepare_the_same_data_at_once(cache):
     code = """
 import sys; from pathlib import Path
-from benchmark.datasets import prepare
+from benchmark.data.datasets import prepare
 from benchmark.run import DataSpec
 spec = DataSpec("synthetic", train_size=4000, size=32)
 print(prepare(spec, image_size=48, channels=3, resize="pad", cache=Path(sys.argv[1])))
@@ -236,7 +236,7 @@ def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_nothing(cache):
     # A limit on file sizes is what a full disk looks like to the program: a write is refused with an OSError.
     code = """
 import resource, signal, sys; from pathlib import Path
-from benchmark.datasets import DataError, inspect, prepare
+from benchmark.data.datasets import DataError, inspect, prepare
 from benchmark.run import DataSpec
 spec, cache = DataSpec("synthetic", train_size=500, size=32), Path(sys.argv[1])
 inspect(spec, cache)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.embedded import FASHION_MINI, FASHION_MINI_CLASSES
-from benchmark.embedded.make_fashion_mini import arrays
+from benchmark.data.embedded import FASHION_MINI, FASHION_MINI_CLASSES
+from benchmark.data.embedded.make_fashion_mini import arrays
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 needs_debian = pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs the Debian package dataset-fashion-mnist")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark import prepared
-from benchmark.datasets import DataError, inspect, prepare
-from benchmark.images import ImageError, decode, fit
+from benchmark.data import prepared
+from benchmark.data.datasets import DataError, inspect, prepare
+from benchmark.data.images import ImageError, decode, fit
 from benchmark.run import DataSpec
 
 
@@ -359,7 +359,7 @@ def test_several_processes_may_inspect_the_same_folder_at_once(root, cache):
     fill(root, count=50)
     code = """
 import sys; from pathlib import Path
-from benchmark.datasets import inspect
+from benchmark.data.datasets import inspect
 from benchmark.run import DataSpec
 print(inspect(DataSpec("folder", path=sys.argv[1]), Path(sys.argv[2])).digest)
 """

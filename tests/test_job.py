@@ -15,7 +15,7 @@ import torch
 from packaging.requirements import Requirement
 from safetensors.torch import load_file
 
-from benchmark import datasets
+from benchmark.data import datasets
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import Event, Predictions, RunDir
 from benchmark.training.data import Normalize, load

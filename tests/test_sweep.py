@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.datasets import DataFacts
+from benchmark.data.datasets import DataFacts
 from benchmark.journal import Journal
 from benchmark.mlflow_store import prepare, sqlite_uri
 from benchmark.publishing import Published, Publishing

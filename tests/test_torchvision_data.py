@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import prepared
-from benchmark.datasets import DataError, inspect, prepare
+from benchmark.data import prepared
+from benchmark.data.datasets import DataError, inspect, prepare
 from benchmark.run import DataSpec
 from benchmark.training.torchvision_data import labels_of, pixels, unpack_debian
 

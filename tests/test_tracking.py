@@ -234,6 +234,27 @@ def test_a_lost_reply_leaves_one_run_and_touches_no_other(place: Path) -> None:
     assert {each.info.run_id for each in active(place)} == {found.mlflow_run_id, colleague.info.run_id}
 
 
+def test_of_two_runs_made_by_one_call_one_is_left_while_it_proceeds(place: Path) -> None:
+    run = a_run()
+    rundir, live, mlflow = new_rundir(place, run), publisher(place), client(place)
+    for _ in range(2):
+        mlflow.create_run(mlflow.get_experiment_by_name(NAME).experiment_id, tags={"benchmark.uuid": UUID})
+    found = live.publish(run, rundir, UUID, None)
+    assert [each.info.run_id for each in active(place)] == [found.mlflow_run_id]
+
+
+def test_a_failure_half_taken_back_is_gone_after_the_success(place: Path) -> None:
+    run = a_run()
+    rundir = new_rundir(place, run)
+    fail(rundir)
+    found = publisher(place).publish(run, rundir, UUID, None)
+    client(place).delete_tag(found.mlflow_run_id, "benchmark.commit")  # and there it was killed
+    rundir.clear_outcome()
+    finish(rundir)
+    publisher(place).publish(run, rundir, UUID, found.mlflow_run_id)
+    assert not [name for name in active(place)[0].data.tags if "failure" in name]
+
+
 def test_a_request_that_arrives_late_is_deleted_before_the_commit(place: Path) -> None:
     run = a_run()
     rundir, live = new_rundir(place, run), publisher(place)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.datasets import DataError, prepare
+from benchmark.data.datasets import DataError, prepare
 from benchmark.run import DataSpec
 from benchmark.training.data import (
     Normalize,

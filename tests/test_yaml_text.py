@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.problems import ConfigError, Mark
-from benchmark.yaml_text import MAX_BYTES, MAX_DEPTH, parse
+from benchmark.config.problems import ConfigError, Mark
+from benchmark.config.yaml_text import MAX_BYTES, MAX_DEPTH, parse
 
 
 def value(text: str | bytes) -> object:

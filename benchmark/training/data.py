@@ -26,7 +26,7 @@ import numpy.typing as npt
 import torch
 from torch import Generator, Tensor
 
-from benchmark import prepared
+from benchmark.data import prepared
 
 Batch = tuple[Tensor, Tensor]
 

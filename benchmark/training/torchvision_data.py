@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.data.vision import DATASETS, times, write_export
 from benchmark.rundir import atomic
-from benchmark.vision import DATASETS, times, write_export
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 SILENCE = 60.0

@@ -15,9 +15,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.datacache import DataError
-from benchmark.images import Pixels
-from benchmark.splits import NAMES, TEST, TRAIN, Assignment, Labels, Shares, assign
+from benchmark.data.datacache import DataError
+from benchmark.data.images import Pixels
+from benchmark.data.splits import NAMES, TEST, TRAIN, Assignment, Labels, Shares, assign
 
 Order = npt.NDArray[np.intp]
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from benchmark.data_keys import absolute
-from benchmark.document import Node
-from benchmark.layer import GLOB, Layer, RunReader, lookup
-from benchmark.problems import Mark, choose, shown
+from benchmark.config.data_keys import absolute
+from benchmark.config.document import Node
+from benchmark.config.layer import GLOB, Layer, RunReader, lookup
+from benchmark.config.problems import Mark, choose, shown
 from benchmark.run import DataSpec, Run
 
 _TEXT_KEYS = {each.name for each in fields(Run) if isinstance(each.default, str)} | {"model"}

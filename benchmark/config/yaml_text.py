@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from benchmark.document import Document, KeyPath
-from benchmark.problems import ConfigError, Mark, Problems, shown
+from benchmark.config.document import Document, KeyPath
+from benchmark.config.problems import ConfigError, Mark, Problems, shown
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32

@@ -13,8 +13,8 @@ from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from benchmark.datacache import VARIABLE, DataError, locked, writing
-from benchmark.images import ImageError, decode, parallel
+from benchmark.data.datacache import VARIABLE, DataError, locked, writing
+from benchmark.data.images import ImageError, decode, parallel
 
 _WINDOW = 1024
 _TABLE = """

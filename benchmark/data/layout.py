@@ -21,8 +21,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.datacache import DataError
-from benchmark.splits import NAMES, TEST, TRAIN, VAL
+from benchmark.data.datacache import DataError
+from benchmark.data.splits import NAMES, TEST, TRAIN, VAL
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")

@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmark.document import Document, Node
-from benchmark.keys import Given, Keys, fields_of
-from benchmark.problems import Mark, Problems, choose, shown
+from benchmark.config.document import Document, Node
+from benchmark.config.keys import Given, Keys, fields_of
+from benchmark.config.problems import Mark, Problems, choose, shown
 from benchmark.run import DataSpec, Run
 
 _SPLIT = ("source", "name", "val_fraction", "split_seed")

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-from benchmark.experiment import Cell, Experiment
-from benchmark.problems import Mark, Problems
+from benchmark.config.experiment import Cell, Experiment
+from benchmark.config.problems import Mark, Problems
 from benchmark.run import DataSpec, Run, canonical_json
 
 if TYPE_CHECKING:
     from benchmark.catalogue import ModelFacts, ModelSpec
-    from benchmark.datasets import DataFacts
+    from benchmark.data.datasets import DataFacts
 
     Describe = Callable[[Sequence[ModelSpec]], Mapping[ModelSpec, ModelFacts]]
 

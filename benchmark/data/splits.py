@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.datacache import DataError
+from benchmark.data.datacache import DataError
 
 NAMES = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from benchmark.document import Node
-from benchmark.experiment import LaunchSettings, ReportSettings, TrackingSettings
-from benchmark.keys import Keys, Rule, fields_of
+from benchmark.config.document import Node
+from benchmark.config.experiment import LaunchSettings, ReportSettings, TrackingSettings
+from benchmark.config.keys import Keys, Rule, fields_of
+from benchmark.config.problems import Problems, choose, shown
 from benchmark.metric_names import RANKABLE
-from benchmark.problems import Problems, choose, shown
 from benchmark.run import key
 
 SECTIONS = ("launch", "tracking", "report")

@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.data_keys import DataChoice, read_data
-from benchmark.document import Node
-from benchmark.keys import Given, Keys, Rule, fields_of
-from benchmark.problems import Mark, Problems, nearest, shown
+from benchmark.config.data_keys import DataChoice, read_data
+from benchmark.config.document import Node
+from benchmark.config.keys import Given, Keys, Rule, fields_of
+from benchmark.config.problems import Mark, Problems, nearest, shown
 from benchmark.run import Run
 
 if TYPE_CHECKING:

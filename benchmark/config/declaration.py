@@ -1,6 +1,6 @@
 """What a YAML file declares of its cells: defaults, matrices, exclude, include, overrides, --set, all values valid.
 
-Reading it finds what is wrong with each value; :mod:`benchmark.matrix` makes the cells.
+Reading it finds what is wrong with each value; :mod:`benchmark.config.matrix` makes the cells.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmark.data_keys import identity
-from benchmark.document import Node
-from benchmark.layer import Layer, RunReader
-from benchmark.pattern import Pattern, read_pattern
-from benchmark.problems import Mark, shown
+from benchmark.config.data_keys import identity
+from benchmark.config.document import Node
+from benchmark.config.layer import Layer, RunReader
+from benchmark.config.pattern import Pattern, read_pattern
+from benchmark.config.problems import Mark, shown
 
 PARTS = ("data", "defaults", "matrix", "exclude", "include", "overrides")
 

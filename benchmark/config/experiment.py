@@ -1,6 +1,6 @@
 """An experiment: what one YAML file asks for, as typed values.
 
-Made by :func:`benchmark.config.load`; its cells become runs by :func:`benchmark.matrix.resolve`.
+Made by :func:`benchmark.config.load`; its cells become runs by :func:`benchmark.config.matrix.resolve`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark.problems import Mark
+from benchmark.config.problems import Mark
 from benchmark.run import DataSpec, Run, key
 
 

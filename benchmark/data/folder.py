@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.arrays import shares
-from benchmark.datacache import DataError
-from benchmark.filetable import FileFacts, scan
-from benchmark.images import ImageError, Pixels, decode
-from benchmark.imageset import ImageSet, Order, arrange
-from benchmark.layout import listing
+from benchmark.data.arrays import shares
+from benchmark.data.datacache import DataError
+from benchmark.data.filetable import FileFacts, scan
+from benchmark.data.images import ImageError, Pixels, decode
+from benchmark.data.imageset import ImageSet, Order, arrange
+from benchmark.data.layout import listing
 from benchmark.run import DataSpec
 
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from benchmark.document import Node
-from benchmark.problems import Mark, Problems, choose, shown
+from benchmark.config.document import Node
+from benchmark.config.problems import Mark, Problems, choose, shown
 
 Rule = Callable[[Any], str | None]
 """A further check of a key's value: what is wrong with it, or ``None``."""

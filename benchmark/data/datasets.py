@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmark import arrays, folder, prepared, vision
-from benchmark.datacache import DataError, cache_directory, locked, replacing, writing
-from benchmark.imageset import DataFacts, ImageSet
+from benchmark.data import arrays, folder, prepared, vision
+from benchmark.data.datacache import DataError, cache_directory, locked, replacing, writing
+from benchmark.data.imageset import DataFacts, ImageSet
 from benchmark.run import DataSpec, canonical_json
 from benchmark.rundir import write_json
 

@@ -21,9 +21,9 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.datacache import DataError
-from benchmark.images import ImageError, Pixels, fit, parallel
-from benchmark.imageset import DataFacts, ImageSet, Order
+from benchmark.data.datacache import DataError
+from benchmark.data.images import ImageError, Pixels, fit, parallel
+from benchmark.data.imageset import DataFacts, ImageSet, Order
 from benchmark.rundir import sync_directory, write_json
 
 PREPARED_VERSION = 1

@@ -14,14 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from benchmark.data_keys import identity
-from benchmark.declaration import Axis, Declaration, Override
-from benchmark.experiment import Cell
-from benchmark.keys import Given
-from benchmark.layer import Layer, complete, merge, run_of
-from benchmark.pattern import Pattern
-from benchmark.problems import Mark, Problems
-from benchmark.resolve import resolve
+from benchmark.config.data_keys import identity
+from benchmark.config.declaration import Axis, Declaration, Override
+from benchmark.config.experiment import Cell
+from benchmark.config.keys import Given
+from benchmark.config.layer import Layer, complete, merge, run_of
+from benchmark.config.pattern import Pattern
+from benchmark.config.problems import Mark, Problems
+from benchmark.config.resolve import resolve
 from benchmark.run import Run, canonical_json
 
 __all__ = ["MAX_CELLS", "expand", "resolve"]

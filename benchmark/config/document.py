@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.problems import Mark
+from benchmark.config.problems import Mark
 
 KeyPath = tuple[str | int, ...]
 

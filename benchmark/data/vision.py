@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 import benchmark
-from benchmark.arrays import shares
-from benchmark.datacache import DataError, locked, replacing, writing
-from benchmark.imageset import ArrayImages, ImageSet, arrange, given_splits
+from benchmark.data.arrays import shares
+from benchmark.data.datacache import DataError, locked, replacing, writing
+from benchmark.data.imageset import ArrayImages, ImageSet, arrange, given_splits
 from benchmark.run import DataSpec
 from benchmark.rundir import sync_directory, write_json
 

@@ -8,11 +8,11 @@ import importlib.metadata
 import numpy as np
 import numpy.typing as npt
 
-from benchmark import synthetic
-from benchmark.embedded import FASHION_MINI, FASHION_MINI_CLASSES
-from benchmark.imageset import ArrayImages, ImageSet, arrange, given_splits
+from benchmark.data import synthetic
+from benchmark.data.embedded import FASHION_MINI, FASHION_MINI_CLASSES
+from benchmark.data.imageset import ArrayImages, ImageSet, arrange, given_splits
+from benchmark.data.splits import Shares
 from benchmark.run import DataSpec
-from benchmark.splits import Shares
 
 
 def shares(spec: DataSpec) -> Shares:

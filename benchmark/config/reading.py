@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark import declaration, sections, yaml_text
-from benchmark.document import Document, Node
-from benchmark.experiment import Cell, Experiment, LaunchSettings, ReportSettings, TrackingSettings
-from benchmark.layer import MAPPINGS, Layer, RunReader, merge, run_reader
-from benchmark.matrix import expand
-from benchmark.problems import ConfigError, Mark, Problem, Problems
-from benchmark.resolved import resolved_yaml
+from benchmark.config import declaration, sections, yaml_text
+from benchmark.config.document import Document, Node
+from benchmark.config.experiment import Cell, Experiment, LaunchSettings, ReportSettings, TrackingSettings
+from benchmark.config.layer import MAPPINGS, Layer, RunReader, merge, run_reader
+from benchmark.config.matrix import expand
+from benchmark.config.problems import ConfigError, Mark, Problem, Problems
+from benchmark.config.resolved import resolved_yaml
 
 if TYPE_CHECKING:
     from benchmark.catalogue import Names

@@ -1,0 +1,131 @@
+"""LeNet-5 on all of Fashion-MNIST, five epochs on one thread: test accuracy, and our loop against a plain one.
+
+    python perf/lenet.py --seeds 0 1 2
+
+Both loops train the same network on the same images in the same order in one process, one after the other, seed by
+seed.  The plain loop is what one writes by hand over uint8 images in memory: normalise, forward, backward, step; it
+does not validate, and our time is that of the training parts alone.  Fashion-MNIST is torchvision's (downloaded, or
+found where Debian's package `dataset-fashion-mnist` puts it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmark.data import datasets
+from benchmark.run import DataSpec, Run
+from benchmark.training.data import Normalize, PreparedData, batches, epoch_order, load
+from benchmark.training.environment import environment
+from benchmark.training.evaluate import predict
+from benchmark.training.job import make_model, set_up
+from benchmark.training.loop import train
+from benchmark.training.metrics import scores
+
+FASHION_MNIST = DataSpec("torchvision", name="FashionMNIST")
+VARIANTS = {
+    "tanh, average pooling": ({}, 0.887),
+    "ReLU, max pooling": ({"activation": "relu", "pooling": "max"}, 0.902),
+}
+SLOWER = 1.10
+"""Our loop may take at most so many times the plain one's seconds."""
+
+
+def main() -> int:
+    """Prints a line per seed and a summary; 1 where a limit is not kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    arguments = parser.parse_args()
+    base, data = prepare(arguments.epochs)
+    figures, kept = {}, True
+    for name, (model_args, limit) in VARIANTS.items():
+        run = dataclasses.replace(base, model_args=model_args)
+        rows = [measure(dataclasses.replace(run, seed=seed), data) for seed in arguments.seeds]
+        figures[name] = summary = summarise(name, rows, limit)
+        kept = kept and bool(summary["kept"])
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"figures": figures, "environment": environment()}, indent=1))
+    return 0 if kept else 1
+
+
+def prepare(epochs: int) -> tuple[Run, PreparedData]:
+    """The run without its variant, and the decoded images."""
+    cache = datasets.cache_directory()
+    digest = datasets.inspect(FASHION_MNIST, cache).digest
+    directory = datasets.prepare(FASHION_MNIST, image_size=28, channels=1, resize="crop", cache=cache)
+    run = Run(
+        FASHION_MNIST, "lenet5", data_digest=digest, image_size=28, channels=1,
+        epochs=epochs, batch_size=64, optimizer="adamw", lr=4e-3, schedule="onecycle", device="cpu",
+    )  # fmt: skip
+    return run, load(directory)
+
+
+def measure(run: Run, data: PreparedData) -> dict[str, float]:
+    """Accuracy and seconds of both loops with one seed."""
+    set_up(run)
+    cpu, normalize = torch.device("cpu"), Normalize(data.mean, data.std)
+    ours = make_model(run, data, cpu)
+    seconds = train(run, data, ours, normalize, lambda event: None).seconds
+    plain = make_model(run, data, cpu)
+    started = time.perf_counter()
+    train_plainly(run, data, plain)
+    plain_seconds = time.perf_counter() - started
+    row = {"accuracy": accuracy(ours, data, normalize), "plain_accuracy": accuracy(plain, data, normalize)}
+    row |= {"seconds": seconds, "plain_seconds": plain_seconds}
+    print(f"seed {run.seed}: ours {row['accuracy']:.4f} in {seconds:.1f} s, "
+          f"plain {row['plain_accuracy']:.4f} in {plain_seconds:.1f} s")  # fmt: skip
+    return row
+
+
+def train_plainly(run: Run, data: PreparedData, model: nn.Module) -> None:
+    """A loop as one writes it by hand."""
+    images, labels = data.train.images, data.train.labels
+    steps = -(-len(labels) // run.batch_size)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=run.lr, weight_decay=run.weight_decay)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=run.lr, total_steps=run.epochs * steps)
+    model.train()
+    for epoch in range(1, run.epochs + 1):
+        order = epoch_order(len(labels), run.seed, epoch)
+        for start in range(0, len(labels), run.batch_size):
+            index = order[start : start + run.batch_size]
+            batch = images[index].permute(0, 3, 1, 2).float().div(255).sub(data.mean).div(data.std)
+            loss = F.cross_entropy(model(batch), labels[index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+
+
+def accuracy(model: nn.Module, data: PreparedData, normalize: Normalize) -> float:
+    """On the test images."""
+    log_probs = predict(model, batches(data.test, 256, normalize))
+    return float(scores(data.test.labels.numpy(), log_probs).values["accuracy"] or 0.0)
+
+
+def summarise(name: str, rows: list[dict[str, float]], limit: float) -> dict[str, float | bool | int]:
+    """Means over the seeds, the ratio of the medians, and whether the limits are kept."""
+    mean = statistics.fmean(row["accuracy"] for row in rows)
+    spread = statistics.stdev(row["accuracy"] for row in rows) if len(rows) > 1 else 0.0
+    ours, plain = (statistics.median(row[key] for row in rows) for key in ("seconds", "plain_seconds"))
+    ratio = ours / plain
+    print(f"{name}: {100 * mean:.2f} ± {100 * spread:.2f} % (limit {100 * limit:.1f}), n = {len(rows)}; "
+          f"ours {ours:.1f} s, plain {plain:.1f} s, ratio {ratio:.2f} (limit {SLOWER})")  # fmt: skip
+    kept = mean >= limit and ratio <= SLOWER
+    return {"mean": mean, "sd": spread, "n": len(rows), "ours": ours, "plain": plain, "ratio": ratio, "kept": kept}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
