@@ -31,10 +31,4 @@ def check_packages() -> None:
 def default_experiment() -> Path:
     """``./experiments.yaml``, else the one that ships with the package."""
     here = Path("experiments.yaml")
-    return here if here.exists() else shipped("experiments.yaml")
-
-
-def shipped(name: str) -> Path:
-    """A YAML that ships: in a clone at its top, in an installed copy inside the package."""
-    clone = HERE.parent / name
-    return clone if clone.exists() else HERE / "shipped" / name
+    return here if here.exists() else HERE / "shipped" / "experiments.yaml"

@@ -1,33 +1,21 @@
-"""How runs are called where people read them: the model and the keys that vary, nothing that all share."""
+"""How runs are called where people read them: the model, and what tells its configurations apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmark.run import Run, Value
-
-
-def varying(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The hyperparameters, model apart, that differ between runs, in the order of :class:`Run`'s fields."""
-    seen: dict[str, set[Value]] = {}
-    rows = [run.hyperparameters for run in runs]
-    for name in dict.fromkeys(name for row in rows for name in row):
-        seen[name] = {row.get(name) for row in rows}
-    return tuple(name for name, values in seen.items() if len(values) > 1 and name != "model")
+from reports.settings import labels as configuration_labels
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
-    """Run id -> label, such as ``resnet18 · lr 0.001 · seed 0``."""
-    names, several_data = varying(runs), len({run.data_digest for run in runs}) > 1
-    return {run.run_id: _label(run, names, several_data) for run in runs}
+    """Run id -> label, such as ``resnet18, lr 1e-3 · seed 0``; with several data sets, theirs too."""
+    several = len({run.data_digest for run in runs}) > 1
+    settings: dict[str, Mapping[str, Value]] = {run.configuration_id: _settings(run, several) for run in runs}
+    names = configuration_labels(settings)
+    return {run.run_id: f"{names[run.configuration_id]} · seed {run.seed}" for run in runs}
 
 
-def _label(run: Run, names: Sequence[str], several_data: bool) -> str:
+def _settings(run: Run, several: bool) -> dict[str, Value]:
     keys = run.hyperparameters
-    parts = [run.model] + [run.data.label] * several_data
-    parts += [f"{name} {_short(keys[name])}" for name in names if name in keys]
-    return " · ".join([*parts, f"seed {run.seed}"])
-
-
-def _short(value: Value) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return {"model": keys.pop("model"), **({"data": run.data.label} if several else {}), **keys}

@@ -6,7 +6,7 @@ documented; it was read from MLflow 3.17's pages and is tested in a browser.  Pu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from benchmark.metric_names import METRICS
@@ -32,17 +32,6 @@ def varying(runs: Sequence[Run]) -> tuple[str, ...]:
     names = dict.fromkeys(name for table in tables for name in table)
     changing = (name for name in names if len({table.get(name) for table in tables}) > 1)
     return ("model", *(name for name in changing if name not in {"model", "data_digest"}))
-
-
-def naming(runs: Sequence[Run]) -> Callable[[Run], str]:
-    """How to name each of ``runs`` by what varies among them: ``resnet18 · lr 0.001 · seed 0``."""
-    keys = [key for key in varying(runs) if key != "model"]
-
-    def name(run: Run) -> str:
-        values = params(run)
-        return " · ".join([run.model, *(f"{key} {values[key]}" for key in keys if key in values)])
-
-    return name
 
 
 def state(runs: Sequence[Run], primary: str) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class Publisher:
             rundir: its directory.
             uuid: names this run in MLflow for good.
             mlflow_run_id: what an earlier call returned, if it is known.
-            name: the run's name in MLflow (``mlflow_view.naming``); else model and seed.
+            name: the run's name in MLflow (``benchmark.labels``); else model and seed.
             started: Unix seconds, used when the run is made; else the first time that the files tell, else now.
         """
         now = self._read(run, rundir)

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,13 @@ from benchmark.training.metrics import scores
 from launch.fast_local import ENTRY, job_environment
 
 SPEC = DataSpec("synthetic", train_size=400, test_size=150, classes=4)
+
+
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """``set_up`` switches them off for the whole process; other tests want them."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="module")

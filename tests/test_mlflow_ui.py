@@ -14,8 +14,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from benchmark.labels import labels
 from benchmark.mlflow_store import sqlite_uri
-from benchmark.mlflow_view import naming
 from benchmark.tracking import Publisher
 from tests.mlflow_support import FACTS, a_run, confusion_png, epoch, fail, finish, mlflow_server, new_rundir
 
@@ -46,7 +46,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     runs = [a_run(model=model, lr=lr) for model, lr in ACCURACY]
     failed = a_run(model="lenet5", lr=10.0)
     publisher = Publisher(sqlite_uri(directory / "mlflow.db"), "fashion-tour", data=FACTS, artifacts=confusion_png)
-    name = naming([*runs, failed])
+    names = labels([*runs, failed])
     for run in (*runs, failed):
         rundir = new_rundir(directory, run)
         accuracy = ACCURACY.get((run.model, run.lr), 0.1)
@@ -56,7 +56,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
             fail(rundir)
         else:
             finish(rundir, accuracy, seconds=accuracy * 100 - 60 * run.lr)
-        found = publisher.publish(run, rundir, run.run_id * 2, None, name=name(run))
+        found = publisher.publish(run, rundir, run.run_id * 2, None, name=names[run.run_id])
         if run is runs[0]:
             ids = [found.mlflow_run_id]
         elif run is not failed:

@@ -434,12 +434,6 @@ def test_a_view_of_many_axes_fits_into_a_tag() -> None:
     assert len(json.dumps(mlflow_view.state(runs, "test/accuracy"))) < 20_000
 
 
-def test_runs_are_named_by_what_varies() -> None:
-    runs = [a_run(lr=lr, seed=seed) for lr in (0.1, 0.001) for seed in (0, 1)]
-    assert mlflow_view.naming(runs)(runs[3]) == "resnet18 · lr 0.001 · seed 1"
-    assert mlflow_view.naming(runs[:1])(runs[0]) == "resnet18"
-
-
 def test_the_address_is_the_settings_then_the_environments_then_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
