@@ -27,10 +27,14 @@ def link(experiment_id: str, key: str) -> str:
 
 
 def varying(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Parameters that differ between the runs, in the order of the run's keys; the model always, and first."""
+    """The model, and the parameters that differ between runs of the same model, in the order of the run's keys: those
+    that tell runs apart.  What each model has for itself would push the metrics out of sight."""
     tables = [params(run) for run in runs]
-    names = dict.fromkeys(name for table in tables for name in table)
-    changing = (name for name in names if len({table.get(name) for table in tables}) > 1)
+    values: dict[str, dict[str, set[str | None]]] = {}
+    for name in dict.fromkeys(name for table in tables for name in table):
+        for table in tables:
+            values.setdefault(name, {}).setdefault(table["model"], set()).add(table.get(name))
+    changing = (name for name, models in values.items() if any(len(each) > 1 for each in models.values()))
     return ("model", *(name for name in changing if name not in {"model", "data_digest"}))
 
 

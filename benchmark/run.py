@@ -84,12 +84,14 @@ class Run:
     lr: float = key(1e-3, "peak learning rate", gt=0)
     weight_decay: float = key(0.01, "weight decay", ge=0)
     momentum: float = key(0.9, "momentum, for optimizers that have it", ge=0, lt=1)
-    schedule: Literal["constant", "step", "cosine", "onecycle"] = key("cosine", "learning-rate schedule")
+    schedule: Literal["constant", "step", "cosine", "onecycle"] = key(
+        "cosine", "learning-rate schedule: constant, step, cosine or onecycle"
+    )
     warmup_epochs: float = key(0.0, "epochs of linear warm-up, fractions allowed", ge=0)
     min_lr: float = key(0.0, "learning rate at the end of a cosine", ge=0)
     decay_epochs: float = key(30.0, "step: epochs between decays", gt=0)
     decay_rate: float = key(0.1, "step: factor of each decay", gt=0, le=1)
-    criterion: Literal["cross_entropy", "focal"] = key("cross_entropy", "training loss")
+    criterion: Literal["cross_entropy", "focal"] = key("cross_entropy", "training loss: cross_entropy or focal")
     label_smoothing: float = key(0.0, "label smoothing", ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = key("none", "balanced: inverse class frequency in the loss")
     focal_gamma: float = key(2.0, "focal: exponent of (1 - p)", ge=0)

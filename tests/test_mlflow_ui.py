@@ -17,6 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from benchmark.labels import labels
 from benchmark.mlflow_store import sqlite_uri
 from benchmark.tracking import Publisher
+from reports.settings import setting
 from tests.mlflow_support import FACTS, a_run, confusion_png, epoch, fail, finish, mlflow_server, new_rundir
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -25,7 +26,9 @@ FLAGS = (
     "--disable-component-update --disable-sync --window-size=1900,1100"
 )
 ACCURACY = {("lenet5", 0.01): 0.71, ("lenet5", 0.001): 0.83, ("resnet18", 0.01): 0.875, ("resnet18", 0.001): 0.91}
-RANKED = [f"{model} · lr {lr}" for (model, lr), _ in sorted(ACCURACY.items(), key=lambda item: -item[1])]
+RANKED = [
+    f"{model}, {setting('lr', lr)} · seed 0" for (model, lr), _ in sorted(ACCURACY.items(), key=lambda item: -item[1])
+]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed"),
@@ -114,7 +117,7 @@ def test_the_link_opens_a_table_of_the_runs_sorted_by_accuracy(
     published: Published, browser: webdriver.Chrome, see: Callable[..., None]
 ) -> None:
     browser.get(f"{published.address}/{published.link}")
-    see(all_in("5 matching runs", *RANKED, "lenet5 · lr 10.0"), "table")
+    see(all_in("5 matching runs", *RANKED, "lenet5, lr 10 · seed 0"), "table")
     text = words(browser)
     for column in ("model", "lr", "test/accuracy", "test/f1_macro", "test/log_loss", "cost/train_seconds"):
         assert f"\n{column}\n" in text
@@ -154,7 +157,7 @@ def test_the_page_of_a_failed_run_says_why(
     published: Published, browser: webdriver.Chrome, see: Callable[..., None]
 ) -> None:
     browser.get(f"{published.address}/{published.link}")
-    see(all_in("lenet5 · lr 10.0"), "before")
+    see(all_in("lenet5, lr 10 · seed 0"), "before")
     browser.execute_script("arguments[0].click()", browser.find_element(By.PARTIAL_LINK_TEXT, "lr 10.0"))
     see(all_in("Failed (diverged)", "NaN at", "fashion-mini"), "failed")
     assert "secret" not in words(browser)

@@ -61,7 +61,9 @@ def test_a_wheel_runs_from_any_directory_without_the_clone(tmp_path: Path) -> No
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, clone / name)
     wheels = tmp_path / "wheels"
-    run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels), str(clone)], tmp_path)
+    run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels), str(clone)], tmp_path
+    )
     (wheel,) = wheels.iterdir()
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"benchmark/shipped/experiments.yaml", "benchmark/data/embedded/fashion-mini.npz", "benchmark/py.typed",

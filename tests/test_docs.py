@@ -1,0 +1,97 @@
+"""Pages that say what the code says.  REGENERATE_GOLDEN=1 writes docs/keys.md anew."""
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+
+from benchmark import catalogue, config
+from benchmark.config.experiment import LaunchSettings, ReportSettings, TrackingSettings
+from benchmark.run import DataSpec, Run
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "keys.md"
+SECTIONS = [
+    ("A run", "under `defaults`, `matrix`, `include`, `set` of an override, and `--set`", Run, {"data", "data_digest"}),
+    (
+        "`data`",
+        "the source's name, or a mapping; `image_size`, `channels` and `resize` may stand here too",
+        DataSpec,
+        set(),
+    ),
+    ("`launch`", "how runs are started; no part of their identity", LaunchSettings, set()),
+    ("`tracking`", "where MLflow keeps the runs", TrackingSettings, set()),
+    ("`report`", "what the leaderboard shows", ReportSettings, set()),
+]
+
+
+def page() -> str:
+    lines = ["# The keys of an experiment", "", "Made from the code by `tests/test_docs.py`."]
+    for title, where, kind, hidden in SECTIONS:
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            f"{where[0].upper()}{where[1:]}.",
+            "",
+            "| key | default | meaning |",
+            "|---|---|---|",
+        ]
+        for each in dataclasses.fields(kind):
+            if each.name not in hidden:
+                lines.append(f"| `{each.name}` | {default(each)} | {meaning(kind, each)} |")
+    return "\n".join(lines) + "\n"
+
+
+def default(field: "dataclasses.Field[object]") -> str:
+    if field.default is not dataclasses.MISSING:
+        return {"": "–", None: "null"}.get(field.default, f"`{field.default}`")  # type: ignore[call-overload, no-any-return]
+    return "`{}`" if field.default_factory is not dataclasses.MISSING else "required"
+
+
+def meaning(kind: type, field: "dataclasses.Field[object]") -> str:
+    text = field.metadata.get("description", "any name that `python -m benchmark models` lists")
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    limits = [f"{words[k]} {v}" for k, v in field.metadata.get("limits", {}).items() if k in words and v != 2**32]
+    choices = get_args(get_type_hints(kind)[field.name])
+    named = [f"`{each}`" for each in choices if isinstance(each, str) and each not in text]
+    extra = "; ".join([*limits, *([f"one of {', '.join(named)}"] if len(named) > 2 else [])])
+    return f"{text} ({extra})" if extra else str(text)
+
+
+def test_the_page_of_keys_is_what_the_code_says() -> None:
+    if os.environ.get("REGENERATE_GOLDEN"):
+        PAGE.write_text(page(), encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
+@pytest.mark.parametrize("path", [ROOT / "experiments.yaml", ROOT / "experiments" / "quick.yaml"], ids=lambda p: p.stem)
+def test_every_shipped_experiment_is_valid(path: Path, tmp_path: Path) -> None:
+    assert config.load(path, (), catalogue.names(tmp_path)).cells
+
+
+def test_every_yaml_in_the_readme_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(block)
+        assert config.load(path).cells
+
+
+def test_every_file_that_the_pages_name_is_there() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    for each in pages:
+        for target in re.findall(r"\]\(([^)#:]+)\)", each.read_text(encoding="utf-8")):
+            assert (each.parent / target).exists(), f"{each.name} names {target}"
+
+
+def test_every_test_and_script_in_the_evidence_exists() -> None:
+    text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
+    for file, name in re.findall(r"`(tests/[a-z_]+\.py)(?:::(\w+))?`", text):
+        source = (ROOT / file).read_text(encoding="utf-8")
+        assert not name or f"def {name}(" in source, f"{file}::{name}"
+    for file in re.findall(r"`((?:perf|\.ci|launch)/[\w./]+)`", text):
+        assert (ROOT / file).exists(), file
