@@ -95,23 +95,13 @@ def train(
         Diverged: the loss or the outputs are not finite.
         OptimError: the optimizer's keys are wrong.
     """
-    steps = steps_per_epoch(len(data.train), run.batch_size)
-    criterion = make_criterion(run, data.train.labels, len(data.classes)).to(normalize.device)
-    optimizer = make_optimizer(run, model)
-    schedule = make_schedule(run, optimizer, steps)
-    best, seconds, epoch = Best(run.select), 0.0, 0
+    learner, best, seconds, epoch = Learner.of(run, data, model, normalize), Best(run.select), 0.0, 0
     for epoch in range(1, run.epochs + 1):
         started = time.perf_counter()
-        losses, correct = _train_epoch(run, epoch, data.train, model, normalize, criterion, optimizer, schedule)
+        learned = learner.epoch(epoch)
         seconds += time.perf_counter() - started
-        metrics = {
-            "train/loss": float(losses.mean()),
-            "train/accuracy": correct,
-            "train/lr": optimizer.param_groups[0]["lr"],
-            **validate(run, data.val, model, normalize, epoch * steps),
-            "cost/train_seconds": seconds,
-        }
-        event = Event(epoch, epoch * steps, time.time(), metrics)
+        metrics = {**learned, **learner.validate(data.val, epoch), "cost/train_seconds": seconds}
+        event = Event(epoch, epoch * learner.steps, time.time(), metrics)
         on_epoch(event)
         best.consider(event, model)
         if run.early_stopping and epoch - best.epoch >= run.early_stopping:
@@ -121,58 +111,75 @@ def train(
     return Trained(best.epoch or epoch, epoch, seconds, epoch * len(data.train))
 
 
-def validate(run: Run, split: Split, model: nn.Module, normalize: Normalize, step: int) -> dict[str, float | None]:
-    """The cheap ``val/…`` metrics of the network as it is.
+@dataclass(frozen=True)
+class Learner:
+    """A network with what changes its weights."""
 
-    Raises:
-        Diverged: an output is not a number.
-    """
-    log_probs = predict(model, batches(split, run.eval_batch_size, normalize))
-    if np.isnan(log_probs).any():
-        raise Diverged(f"the network's outputs are not numbers after step {step}", step)
-    return {f"val/{name}": value for name, value in cheap_scores(split.labels.numpy(), log_probs).values.items()}
+    run: Run
+    split: Split
+    model: nn.Module
+    normalize: Normalize
+    criterion: Criterion
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    steps: int
 
+    @classmethod
+    def of(cls, run: Run, data: PreparedData, model: nn.Module, normalize: Normalize) -> Learner:
+        """Criterion, optimizer and schedule as ``run`` names them."""
+        steps = steps_per_epoch(len(data.train), run.batch_size)
+        criterion = make_criterion(run, data.train.labels, len(data.classes)).to(normalize.device)
+        optimizer = make_optimizer(run, model)
+        schedule = make_schedule(run, optimizer, steps)
+        return cls(run, data.train, model, normalize, criterion, optimizer, schedule, steps)
 
-def _train_epoch(
-    run: Run,
-    epoch: int,
-    split: Split,
-    model: nn.Module,
-    normalize: Normalize,
-    criterion: Criterion,
-    optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
-) -> tuple[Tensor, float]:
-    """One pass over the training images: each step's loss, and the accuracy while learning."""
-    model.train()
-    steps, seen = steps_per_epoch(len(split), run.batch_size), 0
-    losses = torch.empty(steps, device=normalize.device)
-    correct = torch.zeros((), dtype=torch.int64, device=normalize.device)
-    for index, (images, labels) in enumerate(_training_batches(run, epoch, split, normalize)):
-        outputs = model(images)
+    def epoch(self, number: int) -> dict[str, float | None]:
+        """One pass over the training images; the ``train/…`` metrics while learning."""
+        self.model.train()
+        losses = torch.empty(self.steps, device=self.normalize.device)
+        correct = torch.zeros((), dtype=torch.int64, device=self.normalize.device)
+        seen = 0
+        for index, (images, labels) in enumerate(self._batches(number)):
+            logits, losses[index] = self._step(images, labels)
+            correct += (logits.argmax(1) == labels).sum()
+            seen += len(labels)
+            if (index + 1) % CHECK_EVERY == 0 or index + 1 == self.steps:
+                _check(losses[: index + 1], (number - 1) * self.steps)
+        rate = self.optimizer.param_groups[0]["lr"]
+        return {"train/loss": float(losses.mean()), "train/accuracy": float(correct) / seen, "train/lr": rate}
+
+    def validate(self, split: Split, epoch: int) -> dict[str, float | None]:
+        """The cheap ``val/…`` metrics of the network as it is.
+
+        Raises:
+            Diverged: an output is not a number.
+        """
+        log_probs = predict(self.model, batches(split, self.run.eval_batch_size, self.normalize))
+        if np.isnan(log_probs).any():
+            step = epoch * self.steps
+            raise Diverged(f"the network's outputs are not numbers after step {step}", step)
+        return {f"val/{name}": value for name, value in cheap_scores(split.labels.numpy(), log_probs).values.items()}
+
+    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One optimizer step; the logits and the loss, detached."""
+        outputs = self.model(images)
         logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
-        loss = criterion(logits, labels)
+        loss = self.criterion(logits, labels)
         for each in auxiliary:
-            loss = loss + AUX_WEIGHT * criterion(each, labels)
-        optimizer.zero_grad(set_to_none=True)
+            loss = loss + AUX_WEIGHT * self.criterion(each, labels)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if run.clip_grad is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), run.clip_grad)
-        optimizer.step()
-        schedule.advance()
-        losses[index] = loss.detach()
-        correct += (logits.detach().argmax(1) == labels).sum()
-        seen += len(labels)
-        if (index + 1) % CHECK_EVERY == 0 or index + 1 == steps:
-            _check(losses[: index + 1], (epoch - 1) * steps)
-    return losses, float(correct) / seen
+        if self.run.clip_grad is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.run.clip_grad)
+        self.optimizer.step()
+        self.schedule.advance()
+        return logits.detach(), loss.detach()
 
-
-def _training_batches(run: Run, epoch: int, split: Split, normalize: Normalize) -> Iterator[tuple[Tensor, Tensor]]:
-    order, augment = epoch_order(len(split), run.seed, epoch), augmentation(run.augment)
-    generator = epoch_generator(run.seed, epoch)
-    for images, labels in batches(split, run.batch_size, normalize, order=order, drop_single=True):
-        yield augment(images, generator) if augment else images, labels
+    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        order, augment = epoch_order(len(self.split), self.run.seed, epoch), augmentation(self.run.augment)
+        generator = epoch_generator(self.run.seed, epoch)
+        for images, labels in batches(self.split, self.run.batch_size, self.normalize, order=order, drop_single=True):
+            yield augment(images, generator) if augment else images, labels
 
 
 def _check(losses: Tensor, earlier_steps: int) -> None:

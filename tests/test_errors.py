@@ -1,0 +1,27 @@
+from benchmark.catalogue import CatalogueError
+from benchmark.config import ConfigError
+from benchmark.config.problems import Problem
+from benchmark.data.datasets import DataError
+from benchmark.errors import CODES, exit_code
+from benchmark.installed import WrongPackage
+from benchmark.journal import JournalError
+from benchmark.mlflow_store import TrackingError
+from benchmark.session import UsageProblem
+from benchmark.sweep import Busy
+from launch import ModeError
+
+EXPECTED = {
+    2: [ConfigError([Problem("a", 1, 1, "b")]), DataError(""), ModeError(""), UsageProblem("")],
+    3: [WrongPackage(""), CatalogueError(""), Busy(""), JournalError(""), TrackingError(""), PermissionError("")],
+}
+
+
+def test_every_expected_error_has_its_exit_code() -> None:
+    assert {code: [exit_code(error) for error in errors] for code, errors in EXPECTED.items()} == {
+        code: [code] * len(errors) for code, errors in EXPECTED.items()
+    }
+    assert len(CODES) == sum(len(errors) for errors in EXPECTED.values())
+
+
+def test_a_mistake_in_the_program_has_none() -> None:
+    assert exit_code(KeyError("x")) is None

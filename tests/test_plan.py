@@ -1,0 +1,139 @@
+"""The plan: states, reasons and order; and what the command does before anything starts."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark import config
+from benchmark import plan as planning
+from benchmark.installed import WrongPackage, check_packages
+from benchmark.journal import Journal, JournalError
+from benchmark.run import Run
+from benchmark.rundir import Failure, Result
+from benchmark.session import Options, UsageProblem, _chosen, _workers, planned, progress
+from benchmark.training.environment import environment
+
+ROOT = Path(__file__).resolve().parent.parent
+YAML = """
+name: tiny
+data: {source: synthetic, train_size: 60, test_size: 20}
+defaults: {batch_size: 16}
+matrix:
+  - {model: lenet5, epochs: [1, 5], seed: [0, 7]}
+  - {model: small/vgg11_bn, seed: [7, 0]}
+"""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    found = tmp_path / "кот #1.yaml"
+    found.write_text(YAML)
+    return found
+
+
+def make(path: Path, cache: Path) -> planning.Plan:
+    experiment = config.load(path)
+    return planning.make(experiment, path.parent / "results" / experiment.name, cache)
+
+
+def result_of(run: Run, **changed: str) -> Result:
+    versions = {**environment(), **changed}
+    return Result(run.run_id, {"test/accuracy": 0.5}, {}, 1, 1, 1.0, 2.0, "a network", versions)
+
+
+def test_runs_are_ordered_by_seed_index_then_longest_first(path: Path, cache: Path) -> None:
+    cells = make(path, cache).cells
+    assert [(c.run.seed, c.run.model, c.run.epochs) for c in cells] == [
+        (0, "small/vgg11_bn", 5), (0, "lenet5", 5), (0, "lenet5", 1),
+        (7, "small/vgg11_bn", 5), (7, "lenet5", 5), (7, "lenet5", 1),
+    ]  # fmt: skip
+
+
+def test_each_cell_has_its_state_and_the_reason(path: Path, cache: Path) -> None:
+    plan = make(path, cache)
+    assert not plan.directory.exists()
+    done, stale, failed = plan.runs[:3]
+    journal = Journal(plan.directory)
+    journal.plan(plan.runs)
+    for run in (done, stale, failed):
+        journal.begin(run)
+    journal.record(done, result_of(done), {})
+    journal.record(stale, result_of(stale, torch="1.0"), {})
+    journal.record(failed, Failure("oom", "no memory\nat all"), {})
+    journal.close()
+    cells = make(path, cache).cells
+    assert [cell.state for cell in cells] == ["done", "stale", "failed", "new", "new", "new"]
+    assert "torch 1.0 then" in cells[1].why
+    assert cells[2].why == "oom: no memory"
+
+    plan = make(path, cache)
+    assert [c.run for c in _chosen(plan, Options())] == list(plan.runs[3:])
+    assert [c.run for c in _chosen(plan, Options(rerun_stale=True))] == [stale, *plan.runs[3:]]
+    for name in ("all", "oom", failed.run_id[:6]):
+        assert [c.run for c in _chosen(plan, Options(retry=(name,)))] == [failed, *plan.runs[3:]]
+    with pytest.raises(UsageProblem, match="the kinds are oom"):
+        _chosen(plan, Options(retry=("diverged",)))
+
+
+def test_status_counts_and_names_what_failed(path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_IMAGE_BENCHMARK_CACHE", str(cache))
+    results = path.parent / "results"
+    found = planned(path, (), results)
+    journal = Journal(found.plan.directory)
+    journal.plan(found.plan.runs)
+    journal.record(found.plan.runs[0], Failure("error", "boom"), {})
+    journal.close()
+    summary = progress(path, (), results)
+    assert summary.document["states"] == {"failed": 1, "new": 5}
+    assert any("boom" in line for line in summary.lines)
+
+
+def test_auto_workers_share_the_cores_by_threads(path: Path, cache: Path) -> None:
+    runs = make(path, cache).runs
+    cores = len(os.sched_getaffinity(0))
+    assert _workers("auto", runs) == cores
+    assert _workers("auto", [dataclasses.replace(runs[0], threads=cores)]) == 1
+    assert _workers(7, runs) == 7
+
+
+def test_a_journal_of_another_version_or_none_is_refused(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal._db.execute("PRAGMA user_version = 99")
+    journal.close()
+    with pytest.raises(JournalError, match="version 99"):
+        Journal(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "journal.db").write_text("no database at all, but long enough to be taken for one" * 50)
+    with pytest.raises(JournalError, match="move it away"):
+        Journal(tmp_path / "other")
+
+
+def test_somebody_elses_launch_package_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "launch").mkdir()
+    (tmp_path / "launch" / "__init__.py").touch()
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", "plan"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 3
+    assert "ROS 2" in done.stderr
+    check_packages()
+    assert issubclass(WrongPackage, Exception)
+
+
+def test_a_missing_library_is_named_with_the_remedy(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "benchmark", "plan"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 3
+    assert "click is not installed" in done.stderr
