@@ -16,7 +16,7 @@ import click
 
 from benchmark import __version__
 
-FAILED, CONFIGURATION, ENVIRONMENT, INCOMPLETE, INTERRUPTED = 1, 2, 3, 4, 130
+INTERRUPTED = 130
 
 
 class Program(click.Group):
@@ -29,6 +29,9 @@ class Program(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
         except Exception as error:
             code = exit_code(error)
             if code is None:
@@ -72,7 +75,11 @@ def main() -> None:
 
 @main.command()
 @common
-@click.option("--workers", type=click.IntRange(min=1), help="Runs at a time; default: the YAML's, else one per core.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Runs at a time; default: the YAML's.",
+)
 @click.option("--mode", help="fast_local; over the YAML's launch.mode.")
 @click.option(
     "--retry",

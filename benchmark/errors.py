@@ -12,7 +12,9 @@ CODES = {
     "benchmark.sweep:Busy": 3,
     "benchmark.journal:JournalError": 3,
     "benchmark.mlflow_store:TrackingError": 3,
-    "builtins:PermissionError": 3,
+    "benchmark.rundir:BrokenFile": 3,
+    "sqlite3:Error": 3,
+    "builtins:OSError": 3,
 }
 """Where an exception is defined -> exit code; names, so that no command imports what it does not need."""
 

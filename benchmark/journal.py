@@ -190,14 +190,18 @@ class Journal:
         self._db.execute("INSERT OR IGNORE INTO notes VALUES (?, ?)", (name, default))
         return str(self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()[0])
 
+    def remember(self, name: str, value: str) -> None:
+        """Sets a remembered value."""
+        self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+
     def _migrate(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            with self._transaction():
+        with self._transaction():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
                 for statement in SCHEMA.split(";\n"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
+        if version not in (0, SCHEMA_VERSION):
             raise JournalError(
                 f"{self._path}: version {version}; this program reads {SCHEMA_VERSION}; "
                 "use the program that wrote it, or move it away to start afresh"

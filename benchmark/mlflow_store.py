@@ -37,6 +37,10 @@ class TrackingError(Exception):
     """MLflow did not take what was to be published.  The run directories still hold it, so it can be tried again."""
 
 
+class RunTrackingError(TrackingError):
+    """One run cannot be published as its directory is now; the others can."""
+
+
 def default_uri(directory: Path, settings_uri: str | None) -> str:
     """The tracking address: the YAML's, else ``MLFLOW_TRACKING_URI``, else ``mlflow.db`` in ``directory``."""
     return settings_uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(directory.absolute() / FILE_NAME)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.mlflow_store import TrackingError
+from benchmark.mlflow_store import RunTrackingError, TrackingError
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 
@@ -62,7 +62,6 @@ class Publishing:
         self._waiting: dict[str, Request] = {}
         self._changed = threading.Condition()
         self._closing = False
-        self._left = False
         self._replies: queue.SimpleQueue[Published | Trouble] = queue.SimpleQueue()
         self._ids: dict[str, str] = {}
         self._thread = threading.Thread(target=self._work, name="publishing", daemon=True)
@@ -81,12 +80,12 @@ class Publishing:
             yield self._replies.get()
 
     def close(self, timeout: float) -> bool:
-        """Publishes what waits, for at most ``timeout`` seconds; whether all of it went out."""
+        """Asks the thread to end when nothing waits any more; whether it has ended within ``timeout`` seconds."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join(timeout)
-        return not (self._left or self._waiting or self._thread.is_alive())
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         failures = 0
@@ -95,11 +94,12 @@ class Publishing:
                 self.publisher = self.publisher or self._make()
                 self._replies.put(self._publish(self.publisher, request))
                 failures = 0
+            except RunTrackingError as error:
+                self._replies.put(Trouble(str(error)))
             except TrackingError as error:
                 self._replies.put(Trouble(str(error)))
                 failures += 1
                 if self._closing:
-                    self._left = True
                     if failures > 1:
                         return
                 else:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.journal import Journal, Outcome
+from benchmark.journal import Journal, Outcome, Publication
 from benchmark.plan import Plan
 from benchmark.run import Run
 from benchmark.rundir import RunDir
@@ -22,8 +22,7 @@ def leaderboard(plan: Plan, journal: Journal, command: str, workers: int | None)
     """The leaderboard of the current plan, from the journal's index."""
     outcomes, publications = journal.outcomes(), journal.publications()
     entries = [
-        _entry(run, journal.rundir(run), outcomes.get(run.run_id), publications[run.run_id].mlflow_run_id)
-        for run in plan.runs
+        _entry(run, journal.rundir(run), outcomes.get(run.run_id), publications.get(run.run_id)) for run in plan.runs
     ]
     return build(entries, _header(plan, command, workers, outcomes))
 
@@ -61,7 +60,8 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _entry(run: Run, rundir: RunDir, outcome: Outcome | None, mlflow_run_id: str | None) -> Entry:
+def _entry(run: Run, rundir: RunDir, outcome: Outcome | None, publication: Publication | None) -> Entry:
+    mlflow_run_id = publication.mlflow_run_id if publication else None
     if outcome is None:
         return Entry(run, "pending", directory=rundir.path, mlflow_run_id=mlflow_run_id)
     log = os.path.relpath(rundir.log_path(max(1, outcome.attempts)))

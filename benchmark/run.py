@@ -85,7 +85,9 @@ class Run:
     weight_decay: float = key(0.01, "weight decay", ge=0)
     momentum: float = key(0.9, "momentum, for optimizers that have it", ge=0, lt=1)
     schedule: Literal["constant", "step", "cosine", "onecycle"] = key(
-        "cosine", "learning-rate schedule: constant, step, cosine or onecycle"
+        "cosine",
+        "learning-rate schedule: constant, step, cosine, or torch's onecycle, which has its own "
+        "warm-up and cycles the momentum between 0.85 and 0.95 where the optimizer has one",
     )
     warmup_epochs: float = key(0.0, "epochs of linear warm-up, fractions allowed", ge=0)
     min_lr: float = key(0.0, "learning rate at the end of a cosine", ge=0)

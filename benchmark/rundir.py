@@ -1,7 +1,8 @@
 """The run directory: every file that a job reads or writes, its format, and the order of writing.
 
 Ground floor: standard library and numpy only.  Files are written to a temporary name, flushed to disk and renamed, so
-that a reader sees a whole file or none.  ``result.json`` is written last: its existence means that the run succeeded.
+that a reader sees a whole file or none.  ``result.json`` is written after all that belongs to the result: its existence
+means that the run succeeded.  Only the profile, which is no part of it, may follow.
 
 Layout::
 
@@ -18,6 +19,7 @@ import dataclasses
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -224,6 +226,11 @@ class RunDir:
         self.clear_failure()
         (self.path / "result.json").unlink(missing_ok=True)
 
+    def clear_epochs(self) -> None:
+        """Before a run that had ended is run again: its curve and its speed are of another time."""
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+        (self.path / "profile.json").unlink(missing_ok=True)
+
     def append_event(self, event: Event) -> None:
         """Adds one line and flushes it to disk.  An epoch that is already there keeps its first line, and a line
         torn by a crash is cut off before anything is appended."""
@@ -291,7 +298,12 @@ class RunDir:
     def read_profile(self) -> dict[str, float | None]:
         """The profile's ``speed/…`` values; empty where none was taken."""
         path = self.path / "profile.json"
-        return dict(_read_json(path)["metrics"]) if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            return dict(_read_json(path)["metrics"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise BrokenFile(f"{path}: not a profile: {error}") from error
 
 
 @contextmanager

@@ -126,11 +126,14 @@ class Session:
         found = planned(path, settings, results)
         plan, experiment = found.plan, found.plan.experiment
         launcher = launch.make(options.mode or experiment.launch.mode)
-        todo = [cell.run for cell in _chosen(plan, options)]
-        data = _prepare(todo)
+        chosen = _chosen(plan, options)
+        data = _prepare([cell.run for cell in chosen])
         stack = ExitStack()
         stack.enter_context(exclusive(plan.directory))
         journal = Journal(plan.directory)
+        # Another sweep may have worked between the plan and the lock: what it did is not done again.
+        now = journal.outcomes()
+        todo = [cell.run for cell in chosen if now.get(cell.run.run_id) == cell.outcome]
         _write_resolved(plan)
         uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
         publishing = Publishing(lambda: _publisher(uri, plan))
@@ -162,20 +165,22 @@ class Session:
 
     def conclude(self) -> Summary:
         """Writes the leaderboard and the view in MLflow, and lets go of the experiment."""
-        with self.stack:
+        with _signals(self.interrupt), self.stack:
             document, written = _write_report(self.found.plan, self.journal, self.path, self.workers)
             lines = [*_best(document), f"leaderboard: {written}", *self._tracker_lines(written.parent)]
             left = len(self.found.plan.runs) - sum(r.run_id in self.journal.outcomes() for r in self.found.plan.runs)
-            failed = sum(each.get("kind") not in ("pending", None) for each in document["not_ranked"])
+            failed = document["counts"]["failed"]
             self.journal.close()
         lines.append(_closing(len(self.found.plan.runs), failed, left, time.monotonic() - self.started))
         return Summary(tuple(lines), document, _exit_code(self.interrupt, left, failed))
 
     def _tracker_lines(self, directory: Path) -> list[str]:
-        publisher = self.publishing.publisher
-        if publisher is None:
-            waiting = any(not each.committed for each in self.journal.publications().values())
-            return ["MLflow has not been told yet; the next `run` publishes what waits on disk"] if waiting else []
+        publisher, outcomes = self.publishing.publisher, self.journal.outcomes()
+        known = {run_id: each for run_id, each in self.journal.publications().items() if run_id in outcomes}
+        if any(not known[r.run_id].committed for r in self.found.plan.runs if r.run_id in known):
+            return ["MLflow does not have everything yet; the next `run` publishes what waits on disk"]
+        if publisher is None or not self.publishing.close(0):
+            return [self.journal.note("view", "")] if self.todo == 0 else []
         try:
             link = publisher.write_view(self.found.plan.runs, self.found.plan.experiment.report.primary)
             publisher.log_sweep(_files(directory), self.journal.note("sweep_uuid", os.urandom(16).hex()))
@@ -183,7 +188,9 @@ class Session:
             return [f"MLflow: {error}"]
         command = mlflow_store.serve_command(self.uri, Path.cwd())
         server = "http://127.0.0.1:5000/" if command else mlflow_store.redact(self.uri).rstrip("/") + "/"
-        return [f"compare the runs: {f'`{command}`, then ' if command else ''}{server}{link}"]
+        line = f"compare the runs: {f'`{command}`, then ' if command else ''}{server}{link}"
+        self.journal.remember("view", line)
+        return [line]
 
 
 def _chosen(plan: Plan, options: Options) -> list[PlannedRun]:
@@ -191,7 +198,7 @@ def _chosen(plan: Plan, options: Options) -> list[PlannedRun]:
     wanted = {cell.run.run_id for cell in plan.cells if cell.state == "new"}
     for name in options.retry:
         chosen = {cell.run.run_id for cell in plan.cells if cell.state == "failed" and _matches(cell, name)}
-        if not chosen and not any(cell.run.run_id.startswith(name) for cell in plan.cells):
+        if not chosen and name != "all" and not any(cell.run.run_id.startswith(name) for cell in plan.cells):
             kinds = sorted({c.outcome.failure.kind for c in plan.cells if c.outcome and c.outcome.failure})
             known = f"the kinds are {', '.join(kinds)}" if kinds else "nothing has failed"
             raise UsageProblem(f"--retry {name}: no failed run of this kind or id; {known}")
@@ -281,7 +288,7 @@ def _closing(total: int, failed: int, left: int, seconds: float) -> str:
 
 
 def _exit_code(interrupt: Interrupt, left: int, failed: int) -> int:
-    if interrupt.requests:
+    if interrupt.requests and left:
         return 130
     return 4 if left else 1 if failed else 0
 

@@ -153,6 +153,7 @@ class Sweep:
         self._failures: Counter[str] = Counter()
         self._told: int = 0
         journal.plan(planned)
+        self._known = journal.outcomes()
         self._publications = journal.publications()
         self._planned = tuple(planned)
 
@@ -168,22 +169,24 @@ class Sweep:
             time.sleep(POLL_SECONDS)
 
     def finish(self, timeout: float) -> Iterator[SweepEvent]:
-        """Lets the publisher end its work, for at most ``timeout`` seconds."""
-        self._publishing.close(timeout)
+        """Lets the publisher end its work, for at most ``timeout`` seconds, or until the user asks again to stop."""
+        deadline, asked = time.monotonic() + timeout, self._interrupt.requests
+        while not self._publishing.close(0.2) and time.monotonic() < deadline and self._interrupt.requests == asked:
+            yield from self._hear()
         yield from self._hear()
 
     def _recover(self) -> Iterator[SweepEvent]:
         """What an earlier sweep left: results not yet recorded, attempts that still live, attempts cut off."""
-        known = self._journal.outcomes()
         for run in list(self._waiting):
             rundir, attempt = self._journal.rundir(run), self._journal.open_attempt(run)
-            if attempt is not None and (job := self._launcher.adopt(run, rundir, attempt)):
+            last = attempt or max(1, rundir.last_attempt)
+            if job := self._launcher.adopt(run, rundir, last):
                 self._waiting.remove(run)
-                self._active.append(Active(run, rundir, attempt, job))
-                yield Started(run, attempt, adopted=True)
-            elif run.run_id not in known and _has_outcome(rundir):
+                self._active.append(Active(run, rundir, last, job))
+                yield Started(run, last, adopted=True)
+            elif run.run_id not in self._known and _has_outcome(rundir):
                 self._waiting.remove(run)
-                yield self._collect(Active(run, rundir, attempt or self._journal.attempts(run), _Gone()), None)
+                yield self._collect(Active(run, rundir, last, _Gone()), None)
             elif attempt is not None:
                 self._journal.end(run, attempt, None)
 
@@ -198,6 +201,8 @@ class Sweep:
             run = self._waiting.popleft()
             rundir = self._journal.rundir(run)
             rundir.path.mkdir(parents=True, exist_ok=True)
+            if run.run_id in self._known:
+                rundir.clear_epochs()
             rundir.clear_outcome()
             rundir.write_run(run)
             attempt = self._journal.begin(run)
@@ -217,10 +222,15 @@ class Sweep:
             yield from self._new_epochs(active, last_look=state.status == "ended")
             if state.status == "ended":
                 self._active.remove(active)
-                yield self._collect(active, state)
+                if not self._was_told_to_stop(active):
+                    yield self._collect(active, state)
             elif self._settings.timeout and time.monotonic() - active.started > self._settings.timeout:
                 active.timed_out = True
                 active.job.cancel()
+
+    def _was_told_to_stop(self, active: Active) -> bool:
+        """Whether a TERM to the whole machine reached the job before us: the run is unfinished, not failed."""
+        return self._interrupt.requests > 1 and not active.timed_out and not _has_outcome(active.rundir)
 
     def _new_epochs(self, active: Active, last_look: bool) -> Iterator[SweepEvent]:
         now = time.monotonic()
@@ -248,7 +258,7 @@ class Sweep:
         else:
             if failure is not None:
                 active.rundir.write_failure(failure)
-            self._journal.record(active.run, outcome, active.rundir.read_profile())
+            self._journal.record(active.run, outcome, _profile(active.rundir))
             self._notify(active.run)
         return Ended(active.run, outcome, retry, active.rundir.log_path(active.attempt))
 
@@ -293,10 +303,19 @@ class _Gone:
 
 
 def _has_outcome(rundir: RunDir) -> bool:
+    """A result, or a failure that is the run's own: a job that was told to stop is unfinished."""
     try:
-        return bool(rundir.read_result() or rundir.read_failure())
+        failure = rundir.read_failure()
+        return bool(rundir.read_result()) or (failure is not None and failure.kind != "stopped")
     except BrokenFile:
         return False
+
+
+def _profile(rundir: RunDir) -> Mapping[str, float | None]:
+    try:
+        return rundir.read_profile()
+    except BrokenFile:
+        return {}  # The result stands without it.
 
 
 def _outcome(active: Active, state: JobState | None, timeout: float | None) -> Result | Failure:

@@ -28,6 +28,7 @@ from benchmark.data.datasets import DataFacts
 from benchmark.mlflow_record import COMMIT, KIND, UUID, Point, Record
 from benchmark.mlflow_store import (
     ENVIRONMENT,
+    RunTrackingError,
     TrackingError,
     artifact_location,
     default_uri,
@@ -181,7 +182,7 @@ class Publisher:
         try:
             return Record.read(run, rundir)
         except (BrokenFile, OSError) as error:
-            raise TrackingError(f"run {run.run_id} cannot be published: {error}") from error
+            raise RunTrackingError(f"run {run.run_id} cannot be published: {error}") from error
 
     def _open(self, now: Record, uuid: str, mlflow_run_id: str | None, name: str, started: float) -> _Seen:
         found = self._get(mlflow_run_id, uuid) if mlflow_run_id else None
@@ -272,7 +273,7 @@ class Publisher:
             figures = self._artifacts(now.rundir, now.run) if now.result else {}
             return {**record.files(now), **figures}
         except Exception as error:
-            raise TrackingError(f"run {now.run.run_id}: its files cannot be made for MLflow: {error}") from error
+            raise RunTrackingError(f"run {now.run.run_id}: its files cannot be made for MLflow: {error}") from error
 
     def _delete_others(self, seen: _Seen, uuid: str) -> None:
         """A request that was believed lost may have arrived late."""

@@ -22,6 +22,9 @@ from benchmark.run import Run
 from benchmark.rundir import Failure, RunDir
 from launch import Job, JobState
 
+LOCK_SECONDS = 1.0
+"""So long a new attempt waits for somebody who only looks whether the run is alive."""
+
 ENTRY = Path(__file__).with_name("train_models.py")
 
 
@@ -40,14 +43,15 @@ class FastLocal:
             BlockingIOError: another attempt at this run lives.
         """
         directory = rundir.attempt(attempt)
-        with _locked(rundir) as lock:
+        with _locked(rundir, patience=LOCK_SECONDS) as lock:
             process = self._start(run, rundir, directory, data, lock)
-        (directory / "pid").write_text(str(process.pid))
+        with contextlib.suppress(OSError):  # only needed to stop an orphan
+            (directory / "pid").write_text(str(process.pid))
         return _Process(process, self.grace)
 
     def adopt(self, run: Run, rundir: RunDir, attempt: int) -> Job | None:
         """The attempt whose lock is still held."""
-        if not is_locked(rundir):
+        if not rundir.lock_path.exists() or not is_locked(rundir):
             return None
         with contextlib.suppress(FileNotFoundError, ValueError):
             return _Orphan(rundir, int((rundir.attempt(attempt) / "pid").read_text()), self.grace)
@@ -95,13 +99,23 @@ def job_environment(run: Run, rundir: RunDir, attempt: Path, data: Path, base: M
 
 
 @contextlib.contextmanager
-def _locked(rundir: RunDir) -> Iterator[int]:
+def _locked(rundir: RunDir, patience: float = 0.0) -> Iterator[int]:
     handle = os.open(rundir.lock_path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(handle, time.monotonic() + patience, rundir)
         yield handle
     finally:
         os.close(handle)
+
+
+def _lock(handle: int, deadline: float, rundir: RunDir) -> None:
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise BlockingIOError(f"another attempt at this run is alive: {rundir.lock_path} is held") from None
+            time.sleep(0.02)
 
 
 @dataclass

@@ -159,6 +159,8 @@ def test_a_sweep_from_yaml_to_leaderboard_and_again(benchmark: Command) -> None:
 
     (benchmark.home / "results" / "tiny" / "leaderboard.md").unlink()
     benchmark("report")
+    benchmark("report", "--set", "epochs=9")
+    benchmark("report")
     assert (benchmark.home / "results" / "tiny" / "leaderboard.md").exists()
     assert "2 done" in benchmark("status")
 
@@ -253,6 +255,32 @@ def wait_for(lines: Iterator[str], text: str) -> None:
         if text in line:
             return
     raise AssertionError(f"no line with {text!r}")
+
+
+def test_ctrl_c_before_the_sweep_is_an_interruption_too(benchmark: Command, tmp_path: Path) -> None:
+    benchmark.environment["TORCH_IMAGE_BENCHMARK_CACHE"] = str(tmp_path / "cold")  # describing models takes seconds
+    process = benchmark.start("run")
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    assert "Traceback" not in process.stdout.read()
+    process.stdout.close()
+    assert process.wait(60) == 130
+
+
+def test_a_directory_that_cannot_be_made_is_named(benchmark: Command) -> None:
+    (benchmark.home / "results").mkdir()
+    (benchmark.home / "results" / "tiny").write_text("a file")
+    assert "results/tiny" in benchmark("run", code=3)
+
+
+@pytest.mark.slow
+def test_a_primary_metric_that_is_undefined_is_no_failure(benchmark: Command) -> None:
+    yaml = YAML.replace("seed: [0, 1]", "seed: 0") + "report: {primary: test/top5_accuracy}\n"
+    (benchmark.home / "experiments.yaml").write_text(yaml)
+    output = benchmark("run")
+    assert "1 of 1 runs done" in output
+    assert "no run has a result to rank" in output
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+import sqlite3
+
 from benchmark.catalogue import CatalogueError
 from benchmark.config import ConfigError
 from benchmark.config.problems import Problem
@@ -6,13 +8,23 @@ from benchmark.errors import CODES, exit_code
 from benchmark.installed import WrongPackage
 from benchmark.journal import JournalError
 from benchmark.mlflow_store import TrackingError
+from benchmark.rundir import BrokenFile
 from benchmark.session import UsageProblem
 from benchmark.sweep import Busy
 from launch import ModeError
 
 EXPECTED = {
     2: [ConfigError([Problem("a", 1, 1, "b")]), DataError(""), ModeError(""), UsageProblem("")],
-    3: [WrongPackage(""), CatalogueError(""), Busy(""), JournalError(""), TrackingError(""), PermissionError("")],
+    3: [
+        WrongPackage(""),
+        CatalogueError(""),
+        Busy(""),
+        JournalError(""),
+        TrackingError(""),
+        BrokenFile(""),
+        sqlite3.DatabaseError(""),
+        PermissionError(""),
+    ],
 }
 
 

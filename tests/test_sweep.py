@@ -230,6 +230,67 @@ def test_an_attempt_that_outlived_its_orchestrator_is_adopted(bench: Bench) -> N
     assert isinstance(bench.outcomes()[run.run_id], Result)
 
 
+def test_a_live_attempt_is_adopted_even_when_the_journal_was_moved_away(bench: Bench) -> None:
+    run = run_of("waits")
+    rundir = bench.rundir(run)
+    rundir.path.mkdir(parents=True)
+    rundir.write_run(run)
+    job = FastLocal(entry=STUB).submit(run, rundir, 1, rundir.path)
+
+    def release(event: SweepEvent) -> None:
+        if isinstance(event, Started):
+            assert event.adopted
+            (bench.directory / "release").touch()
+
+    bench.sweep([run], on_event=release)
+    assert job.poll().status == "ended"
+    assert isinstance(bench.outcomes()[run.run_id], Result)
+
+
+def test_a_job_that_was_told_to_stop_is_unfinished_and_not_failed(bench: Bench) -> None:
+    run = run_of("good")
+    journal = Journal(bench.directory)
+    journal.plan([run])
+    journal.begin(run)
+    journal.close()
+    rundir = bench.rundir(run)
+    rundir.path.mkdir(parents=True)
+    rundir.write_failure(Failure("stopped", "asked to stop by SIGTERM"))
+    events = bench.sweep([run])
+    assert [event.attempt for event in events if isinstance(event, Started)] == [2]
+    assert isinstance(bench.outcomes()[run.run_id], Result)
+
+
+def test_a_broken_profile_costs_the_profile_only(bench: Bench) -> None:
+    run = run_of("good")
+    rundir = bench.rundir(run)
+    rundir.path.mkdir(parents=True)
+    (rundir.path / "profile.json").write_text("{torn")
+    bench.sweep([run])
+    assert isinstance(bench.outcomes()[run.run_id], Result)
+
+
+def test_a_run_that_is_run_again_has_its_own_curve(bench: Bench) -> None:
+    run = run_of("good")
+    bench.sweep([run])
+    rundir = bench.rundir(run)
+    old = rundir.read_events()
+    bench.sweep([run], todo=[run])
+    assert all(new.time > each.time for new, each in zip(rundir.read_events(), old, strict=True))
+
+
+def test_runs_that_cannot_be_published_do_not_keep_back_the_others(bench: Bench) -> None:
+    runs = [run_of("good", seed) for seed in range(4)]
+    bench.uri, uri = sqlite_uri(bench.directory.parent / "file" / "x.db"), bench.uri
+    (bench.directory.parent / "file").write_text("")
+    bench.sweep(runs)
+    for run in runs[:2]:
+        (bench.rundir(run).path / "result.json").write_text("{torn")
+    bench.uri = uri
+    committed = {event.run.seed for event in bench.sweep(runs) if isinstance(event, Published) and event.commit}
+    assert committed == {2, 3}
+
+
 def test_a_second_sweep_is_told_who_holds_the_experiment(tmp_path: Path) -> None:
     with exclusive(tmp_path), pytest.raises(Busy, match=rf"process {os.getpid()} on .* since"), exclusive(tmp_path):
         pass

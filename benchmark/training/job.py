@@ -96,7 +96,7 @@ def main() -> int:
 
 
 def work(run: Run, places: Places) -> None:
-    """Trains and tests one run and writes its files, ``result.json`` last."""
+    """Trains and tests one run and writes its files, ``result.json`` after all that belong to it."""
     started = time.time()
     set_up(run)
     data = _load(run, places.data)
@@ -116,15 +116,6 @@ def work(run: Run, places: Places) -> None:
         **meter.values,
     }
     _write_files(places.rundir, model, predictions, data.classes)
-    measured = profile(
-        model,
-        image_size=size,
-        channels=channels,
-        batch_size=run.eval_batch_size,
-        device=device,
-        seconds=PROFILE_SECONDS,
-    )
-    places.rundir.write_profile(measured)
     result = Result(
         run_id=run.run_id,
         metrics={**final.values, **facts},
@@ -138,7 +129,24 @@ def work(run: Run, places: Places) -> None:
         notes=(*_notes(run, trained), *final.notes),
     )
     places.rundir.write_result(result)
+    _profile(run, model, (size, channels), device, places.rundir)
     print(f"done: test accuracy {final.values['test/accuracy']:.4f}", flush=True)
+
+
+def _profile(run: Run, model: nn.Module, shape: tuple[int, int], device: torch.device, rundir: RunDir) -> None:
+    """Measures the speed once the result is safe: what fails here (memory for a larger batch) costs the profile."""
+    try:
+        measured = profile(
+            model,
+            image_size=shape[0],
+            channels=shape[1],
+            batch_size=run.eval_batch_size,
+            device=device,
+            seconds=PROFILE_SECONDS,
+        )
+        rundir.write_profile(measured)
+    except (RuntimeError, MemoryError, OSError):
+        traceback.print_exc()
 
 
 def set_up(run: Run) -> None:

@@ -87,7 +87,8 @@ def make_schedule(run: Run, optimizer: torch.optim.Optimizer, steps_per_epoch: i
     """The schedule that ``run`` names, over ``run.epochs × steps_per_epoch`` optimizer steps."""
     total = run.epochs * steps_per_epoch
     if run.schedule == "onecycle":
-        return _OneCycle(OneCycleLR(optimizer, max_lr=run.lr, total_steps=total))
+        cycled = bool({"momentum", "betas"} & set(optimizer.defaults))
+        return _OneCycle(OneCycleLR(optimizer, max_lr=run.lr, total_steps=total, cycle_momentum=cycled))
     warmup = min(round(run.warmup_epochs * steps_per_epoch), total - 1)
     common: dict[str, Any] = {
         "warmup_t": warmup,
