@@ -8,27 +8,13 @@ from typing import TYPE_CHECKING
 
 from benchmark.config import declaration, sections, yaml_text
 from benchmark.config.document import Document, Node
-from benchmark.config.experiment import Cell, Experiment, LaunchSettings, ReportSettings, TrackingSettings
+from benchmark.config.experiment import Cell, Experiment
 from benchmark.config.layer import MAPPINGS, Layer, RunReader, merge, run_reader
 from benchmark.config.matrix import expand
 from benchmark.config.problems import ConfigError, Mark, Problem, Problems
-from benchmark.config.resolved import resolved_yaml
 
 if TYPE_CHECKING:
     from benchmark.catalogue import Names
-
-__all__ = [
-    "Cell",
-    "ConfigError",
-    "Experiment",
-    "LaunchSettings",
-    "Mark",
-    "Problem",
-    "ReportSettings",
-    "TrackingSettings",
-    "load",
-    "resolved_yaml",
-]
 
 
 def load(path: Path, settings: Sequence[str] = (), known: Names | None = None) -> Experiment:
