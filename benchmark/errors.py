@@ -9,7 +9,7 @@ CODES = {
     "benchmark.session:UsageProblem": 2,
     "benchmark.installed:WrongPackage": 3,
     "benchmark.catalogue:CatalogueError": 3,
-    "benchmark.sweep:Busy": 3,
+    "benchmark.lock:Busy": 3,
     "benchmark.journal:JournalError": 3,
     "benchmark.mlflow_store:TrackingError": 3,
     "benchmark.rundir:BrokenFile": 3,

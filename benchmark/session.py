@@ -24,10 +24,11 @@ from benchmark.data import datasets
 from benchmark.installed import default_experiment
 from benchmark.journal import Journal
 from benchmark.labels import labels
+from benchmark.lock import exclusive
 from benchmark.plan import Plan, PlannedRun
 from benchmark.publishing import Publishing
 from benchmark.run import Run
-from benchmark.sweep import Interrupt, Settings, Sweep, SweepEvent, exclusive
+from benchmark.sweep import Interrupt, Settings, Sweep, SweepEvent
 
 PUBLISHING_SECONDS = 60.0
 """At the end of a sweep, at most so long for what MLflow does not have yet."""

@@ -6,13 +6,9 @@ directories and goes on; no result is lost and none is counted twice.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -26,10 +22,6 @@ from launch import Job, JobState, Launcher
 RETRIED: frozenset[FailureKind] = frozenset({"killed", "timeout", "infrastructure"})
 POLL_SECONDS = 0.05
 EVENTS_SECONDS = 0.5
-
-
-class Busy(Exception):
-    """Another sweep holds this experiment; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -100,31 +92,8 @@ class Active:
     timed_out: bool = False
 
 
-@contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
-    """Holds the experiment in ``directory``.
-
-    Raises:
-        Busy: another process holds it.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
-            raise Busy(f"{directory} is in use by {holder or 'another process'}; wait for it, or stop it") from None
-        os.ftruncate(handle, 0)
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
-        yield
-    finally:
-        os.close(handle)
-
-
 class Sweep:
-    """Runs ``todo`` through ``launcher``, under :func:`exclusive`.
+    """Runs ``todo`` through ``launcher``, under :func:`benchmark.lock.exclusive`.
 
     Args:
         planned: every run of the current plan, in order; those not in ``todo`` are only published where MLflow

@@ -7,10 +7,10 @@ from benchmark.data.datasets import DataError
 from benchmark.errors import CODES, exit_code
 from benchmark.installed import WrongPackage
 from benchmark.journal import JournalError
+from benchmark.lock import Busy
 from benchmark.mlflow_store import TrackingError
 from benchmark.rundir import BrokenFile
 from benchmark.session import UsageProblem
-from benchmark.sweep import Busy
 from launch import ModeError
 
 EXPECTED = {

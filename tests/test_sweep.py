@@ -14,11 +14,12 @@ import pytest
 
 from benchmark.data.datasets import DataFacts
 from benchmark.journal import Journal
+from benchmark.lock import Busy, exclusive
 from benchmark.mlflow_store import prepare, sqlite_uri
 from benchmark.publishing import Published, Publishing
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import Failure, Result, RunDir
-from benchmark.sweep import Busy, Ended, EpochDone, Interrupt, Settings, Started, Stopping, Sweep, SweepEvent, exclusive
+from benchmark.sweep import Ended, EpochDone, Interrupt, Settings, Started, Stopping, Sweep, SweepEvent
 from benchmark.tracking import Publisher
 from launch.fast_local import FastLocal, is_locked
 

@@ -22,7 +22,7 @@ class LaunchSettings:
         "fast_local", "host processes, Docker containers, or SageMaker training jobs"
     )
     workers: int | Literal["auto"] = key("auto", "runs at a time; auto: the cores over the threads of a run", ge=1)
-    start: Literal["auto", "fork", "spawn"] = key("auto", "how worker processes come to be")
+    start: Literal["auto", "spawn"] = key("auto", "how worker processes come to be; spawn: a fresh Python each")
     timeout: float | None = key(None, "seconds that a run may take; null: no limit", gt=0)
     retries: int = key(2, "further attempts after a kill, a timeout or an infrastructure failure", ge=0)
 
