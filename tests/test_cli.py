@@ -59,6 +59,7 @@ class Command:
         return subprocess.Popen(
             [sys.executable, "-m", "benchmark", *arguments],
             cwd=self.home, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
         )  # fmt: skip
 
     def leaderboard(self) -> dict[str, Any]:
