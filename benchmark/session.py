@@ -95,7 +95,9 @@ def rebuild(path: Path | None, settings: Sequence[str], results: Path) -> Summar
         raise UsageProblem(f"nothing has run yet in {found.plan.directory}: `python -m benchmark run` comes first")
     journal = Journal(found.plan.directory)
     try:
-        board, written = _write_report(found.plan, journal, path, None)
+        if not set(journal.outcomes()) & {run.run_id for run in found.plan.runs}:
+            raise UsageProblem("none of these runs has a result yet (another --set?): the leaderboard stays as it is")
+        board, written = _write_report(found.plan, journal, _command(path, settings), None)
     finally:
         journal.close()
     return Summary((f"leaderboard: {written}",), board)
@@ -112,7 +114,7 @@ class Session:
     interrupt: Interrupt
     todo: int
     workers: int
-    path: Path | None
+    command: str
     uri: str
     stack: ExitStack
     started: float = field(default_factory=time.monotonic)
@@ -144,7 +146,8 @@ class Session:
         sweep = Sweep(
             plan.runs, todo, journal, launcher, publishing, lambda r: data[_form(r)], found.names, limits, interrupt
         )
-        return cls(found, journal, sweep, publishing, interrupt, len(todo), workers, path, uri, stack)
+        command = _command(path, settings)
+        return cls(found, journal, sweep, publishing, interrupt, len(todo), workers, command, uri, stack)
 
     @property
     def narrator(self) -> words.Narrator:
@@ -156,7 +159,8 @@ class Session:
         """What is about to happen."""
         experiment, workers = self.found.plan.experiment, f"{self.workers} worker{'s' * (self.workers != 1)}"
         states = words.counts(self.found.plan.cells)
-        return f"{experiment.name}: {states}; {self.todo} to run, {workers}; results in {self.found.plan.directory}"
+        place = self.found.plan.directory
+        return f"{experiment.name} ({experiment.path}): {states}; {self.todo} to run, {workers}; results in {place}"
 
     def events(self) -> Iterator[SweepEvent]:
         """Runs everything; Ctrl-C once drains, twice kills."""
@@ -167,7 +171,7 @@ class Session:
     def conclude(self) -> Summary:
         """Writes the leaderboard and the view in MLflow, and lets go of the experiment."""
         with _signals(self.interrupt), self.stack:
-            document, written = _write_report(self.found.plan, self.journal, self.path, self.workers)
+            document, written = _write_report(self.found.plan, self.journal, self.command, self.workers)
             lines = [*_best(document), f"leaderboard: {written}", *self._tracker_lines(written.parent)]
             left = len(self.found.plan.runs) - sum(r.run_id in self.journal.outcomes() for r in self.found.plan.runs)
             failed = document["counts"]["failed"]
@@ -252,11 +256,16 @@ def _write_resolved(plan: Plan) -> None:
         file.write(resolved_yaml(plan.experiment, plan.runs).encode())
 
 
-def _write_report(plan: Plan, journal: Journal, path: Path | None, workers: int | None) -> tuple[dict[str, Any], Path]:
+def _command(path: Path | None, settings: Sequence[str]) -> str:
+    """What reproduces the runs."""
+    options = [part for each in settings for part in ("--set", each)]
+    return shlex.join(["python", "-m", "benchmark", "run", *([str(path)] if path else []), *options])
+
+
+def _write_report(plan: Plan, journal: Journal, command: str, workers: int | None) -> tuple[dict[str, Any], Path]:
     from benchmark import results
     from reports.documents import document
 
-    command = shlex.join(["python", "-m", "benchmark", "run", *([str(path)] if path else [])])
     board = results.leaderboard(plan, journal, command, workers)
     return document(board), results.write(board, plan.directory)
 

@@ -64,6 +64,9 @@ class Narrator:
 def outcome_words(outcome: Result | Failure, primary: str, log: str) -> str:
     """``done: test/accuracy 0.8123 in 64 s``, or the failure, the end of its log, and where to look."""
     if isinstance(outcome, Failure):
+        if outcome.kind == "diverged":
+            remedy = "a smaller lr, warmup_epochs or clip_grad may help"
+            return f"FAILED, diverged: {outcome.message}; {remedy}\n    log: {log}"
         tail = "".join(f"\n    {line}" for line in outcome.traceback.splitlines()[-5:])
         return f"FAILED, {outcome.kind}: {outcome.message}{tail}\n    log: {log}"
     value = outcome.metrics.get(primary)

@@ -160,8 +160,8 @@ def test_a_sweep_from_yaml_to_leaderboard_and_again(benchmark: Command) -> None:
 
     (benchmark.home / "results" / "tiny" / "leaderboard.md").unlink()
     benchmark("report")
-    benchmark("report", "--set", "epochs=9")
-    benchmark("report")
+    benchmark("report", "--set", "epochs=9", code=2)
+    assert benchmark.leaderboard()["rows"]
     assert (benchmark.home / "results" / "tiny" / "leaderboard.md").exists()
     assert "2 done" in benchmark("status")
 

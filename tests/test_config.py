@@ -299,7 +299,8 @@ def test_resize_auto_enlarges_images_to_the_models_minimum():
 def test_a_batch_larger_than_the_training_set_is_an_error():
     text = f"{MINIMAL}defaults: {{batch_size: 1000}}"
     assert unresolved(text) == [
-        "experiments.yaml:3:24: batch_size 1000 is more than the 900 training images of fashion-mini"
+        "experiments.yaml:3:24: batch_size 1000 is more than the 900 training images of fashion-mini; "
+        "set a smaller batch_size"
     ]
 
 

@@ -158,6 +158,6 @@ def test_the_page_of_a_failed_run_says_why(
 ) -> None:
     browser.get(f"{published.address}/{published.link}")
     see(all_in("lenet5, lr 10 · seed 0"), "before")
-    browser.execute_script("arguments[0].click()", browser.find_element(By.PARTIAL_LINK_TEXT, "lr 10.0"))
+    browser.execute_script("arguments[0].click()", browser.find_element(By.PARTIAL_LINK_TEXT, "lr 10"))
     see(all_in("Failed (diverged)", "NaN at", "fashion-mini"), "failed")
     assert "secret" not in words(browser)

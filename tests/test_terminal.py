@@ -22,7 +22,7 @@ RUN = Run(DataSpec("digits"), "lenet5", data_digest="a", epochs=3)
 NAMES = {RUN.run_id: "lenet5 · seed 0"}
 EVENT = Event(2, 20, 0.0, {"val/accuracy": 0.875, "cost/train_seconds": 12.3})
 RESULT = Result(RUN.run_id, {"test/accuracy": 0.8}, {}, 2, 3, 10.0, 25.0, "a network", {})
-FAILURE = Failure("diverged", "loss NaN at step 3", "first\nsecond\nlast line")
+FAILURE = Failure("error", "loss NaN at step 3", "first\nsecond\nlast line")
 LOG = Path("log.txt")
 
 
@@ -37,13 +37,16 @@ def test_each_event_is_one_line_that_names_the_run() -> None:
     assert tell(Started(RUN, 2, False)) == f"[0/2] {begin}started, try 2"
     assert tell(Started(RUN, 1, True)) == f"[0/2] {begin}goes on"
     assert tell(EpochDone(RUN, EVENT)) == f"[0/2] {begin}epoch 2/3 · validation accuracy 87.5 % · 12 s"
-    assert tell(Ended(RUN, FAILURE, True, LOG)) == f"[0/2] {begin}diverged: loss NaN at step 3; tried again later"
+    assert tell(Ended(RUN, FAILURE, True, LOG)) == f"[0/2] {begin}error: loss NaN at step 3; tried again later"
     assert tell(Ended(RUN, RESULT, False, LOG)) == f"[1/2] {begin}done: test/accuracy 0.8000 in 15 s"
     failed = tell(Ended(RUN, FAILURE, False, LOG))
     assert failed is not None
-    assert failed.startswith(f"[2/2] {begin}FAILED, diverged: loss NaN at step 3")
+    assert failed.startswith(f"[2/2] {begin}FAILED, error: loss NaN at step 3")
     assert "last line" in failed
     assert failed.endswith("log: log.txt")
+    diverged = str(tell(Ended(RUN, Failure("diverged", "loss NaN", "inside"), False, LOG)))
+    assert "a smaller lr" in diverged
+    assert "inside" not in diverged
     assert tell(Published(RUN, "id", None)) is None
 
 

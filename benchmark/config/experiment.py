@@ -19,7 +19,7 @@ class LaunchSettings:
     """How runs are started; no part of their identity."""
 
     mode: Literal["fast_local", "local", "aws"] = key(
-        "fast_local", "host processes, Docker containers, or SageMaker training jobs"
+        "fast_local", "fast_local: host processes; local (Docker) and aws (SageMaker) are not there yet"
     )
     workers: int | Literal["auto"] = key("auto", "runs at a time; auto: the cores over the threads of a run", ge=1)
     start: Literal["auto", "spawn"] = key("auto", "how worker processes come to be; spawn: a fresh Python each")

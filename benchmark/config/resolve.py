@@ -64,7 +64,7 @@ def _with_data(cell: Cell, facts: DataFacts, places: _Places) -> Run | None:
     run, train = cell.run, facts.sizes["train"]
     if run.batch_size > train:
         message = f"batch_size {run.batch_size} is more than the {train} training images of {run.data.label}"
-        places.add(cell, ("batch_size", "data"), message)
+        places.add(cell, ("batch_size", "data"), f"{message}; set a smaller batch_size")
     size = run.image_size or facts.image_size
     if size is None:
         remedy = "give image_size, for example image_size: 64"
@@ -96,7 +96,7 @@ def _enlarged(cell: Cell, run: Run, facts: ModelFacts, places: _Places) -> Run |
     if run.resize == "auto":
         return dataclasses.replace(run, image_size=facts.minimum_size)
     message = f"{run.model} needs images of at least {facts.minimum_size} pixels, not {run.image_size}"
-    remedy = facts.error or f"{message}; write resize: auto to enlarge them for it"
+    remedy = f"{run.model}: {facts.error}" if facts.error else f"{message}; write resize: auto to enlarge them for it"
     places.add(cell, ("image_size", "model"), remedy)
     return None
 
