@@ -57,7 +57,8 @@ def meaning(kind: type, field: "dataclasses.Field[object]") -> str:
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     limits = [f"{words[k]} {v}" for k, v in field.metadata.get("limits", {}).items() if k in words and v != 2**32]
     choices = get_args(get_type_hints(kind)[field.name])
-    named = [f"`{each}`" for each in choices if isinstance(each, str) and each not in text]
+    names = [each for each in choices if isinstance(each, str)]
+    named = [f"`{each}`" for each in names] if any(each not in text for each in names) else []
     extra = "; ".join([*limits, *([f"one of {', '.join(named)}"] if len(named) > 2 else [])])
     return f"{text} ({extra})" if extra else str(text)
 
