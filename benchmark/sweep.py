@@ -53,13 +53,29 @@ class Ended:
 
 @dataclass(frozen=True)
 class Stopping:
-    """Ctrl-C: ``drain`` waits for what runs, ``kill`` does not."""
+    """Nothing more is started.  After Ctrl-C ``drain`` waits for what runs, ``kill`` does not; ``disk``: it is full."""
 
-    how: Literal["drain", "kill"]
+    how: Literal["drain", "kill", "disk"]
     running: int
 
 
-SweepEvent = Started | EpochDone | Ended | Stopping | Published | Trouble
+@dataclass(frozen=True)
+class Measuring:
+    """The speed of a model is measured, the ``number``-th of ``total``; nothing trains meanwhile."""
+
+    run: Run
+    number: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something happened that the user should know, and that changes no result."""
+
+    message: str
+
+
+SweepEvent = Started | EpochDone | Ended | Stopping | Measuring | Notice | Published | Trouble
 
 
 @dataclass
