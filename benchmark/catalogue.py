@@ -1,4 +1,5 @@
-"""What is known of each model, without importing torch: names, parameters, multiply-adds, minimum image size.
+"""What is known of each model, without importing torch: names, parameters, multiply-adds, activations,
+minimum image size.
 
 A child process (:mod:`benchmark.training.describe`) finds it out once; the answers are kept in the cache, one small
 JSON file each, under a key of the library versions and of our own model code, so that several commands may read and
@@ -29,7 +30,7 @@ FEW = 60
 """So many models at most are described by a search that was not asked for details: about a minute, the first time."""
 
 _ROOT = Path(__file__).parent
-_CODE = ("macs", "lenet", "small", "timm_models", "torchvision_models", "models", "describe")
+_CODE = ("macs", "activations", "lenet", "small", "timm_models", "torchvision_models", "models", "describe")
 _LIBRARIES = ("torch", "torchvision", "timm")
 
 
@@ -55,7 +56,8 @@ class ModelFacts:
     ``parameters`` include auxiliary heads; ``macs``, the multiply-adds of one image's forward pass, do not.
     ``minimum_size`` is the smallest square image, in pixels, that works; where the image size asked for does not, it
     is the next larger one that does, ``error`` says so and the other numbers are those at that size.  Any other
-    ``error`` leaves the numbers 0.
+    ``error`` leaves the numbers 0.  ``activations`` are the values that a training pass keeps for one image, ``widest``
+    those of the largest tensor among them.
     """
 
     parameters: int
@@ -63,6 +65,8 @@ class ModelFacts:
     architecture: str
     minimum_size: int
     error: str | None = None
+    activations: int = 0
+    widest: int = 0
 
 
 @dataclass(frozen=True)

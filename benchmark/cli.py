@@ -107,7 +107,9 @@ def run(
     session = Session.open(experiment, settings, results, options)
     say = _teller(as_json)
     say(session.opening)
-    with choose(session.narrator, say, stderr=as_json) as terminal:
+    expected = session.site.forecast.seconds
+    view = choose(session.narrator, say, as_json, todo=session.todo, workers=session.workers, expected=expected)
+    with view as terminal:
         for event in session.events():
             terminal.show(event)
     summary = session.conclude()

@@ -6,7 +6,7 @@ CODES = {
     "benchmark.config.problems:ConfigError": 2,
     "benchmark.data.datacache:DataError": 2,
     "launch:ModeError": 2,
-    "benchmark.session:UsageProblem": 2,
+    "benchmark.preparing:UsageProblem": 2,
     "benchmark.installed:WrongPackage": 3,
     "benchmark.catalogue:CatalogueError": 3,
     "benchmark.lock:Busy": 3,

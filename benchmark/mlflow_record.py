@@ -16,15 +16,18 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from benchmark.data.datasets import DataFacts
 from benchmark.mlflow_store import redact
 from benchmark.run import Run, Value
-from benchmark.rundir import ClassMetrics, Event, Failure, Result, RunDir
+from benchmark.rundir import BrokenFile, ClassMetrics, Event, Failure, Result, RunDir
 
-KIND, UUID, STATUS, COMMIT = "benchmark.kind", "benchmark.uuid", "benchmark.status", "benchmark.commit"
+KIND, UUID, STATUS = "benchmark.kind", "benchmark.uuid", "benchmark.status"
+COMMIT, PROFILE = "benchmark.commit", "benchmark.profile"
+"""Digests of the result (or failure) and of the profile that MLflow has whole."""
 FAILURE_TAGS = ("benchmark.failure_kind", "benchmark.failure_message")
 PARAM_LENGTH, TAG_LENGTH, KEY_LENGTH, NAME_LENGTH, DIGEST_LENGTH = 6000, 8000, 250, 500, 36
 LOG_LINES = 2000
@@ -42,16 +45,27 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Profile:
+    """How fast the model is, measured apart from training; ``time`` in milliseconds."""
+
+    metrics: Mapping[str, float | None]
+    time: int
+    digest: str
+
+
+@dataclass(frozen=True)
 class Record:
-    """A run directory as it is now; ``digest`` is that of its result (or failure), ``None`` while there is none."""
+    """A run directory as it is now.
+
+    ``digest`` is that of its result (or failure), ``None`` while there is none; ``profile`` may come later.
+    """
 
     run: Run
     rundir: RunDir
     events: tuple[Event, ...] = ()
     result: Result | None = None
     failure: Failure | None = None
-    profile: Mapping[str, float | None] = field(default_factory=dict)
-    profile_time: int = 0
+    profile: Profile | None = None
     digest: str | None = None
 
     @classmethod
@@ -59,15 +73,13 @@ class Record:
         """Reads everything but the evaluation and the log.
 
         Raises:
-            BrokenFile: a file is unreadable or of another version.
+            BrokenFile: a file other than the profile is unreadable or of another version.
         """
         result = rundir.read_result()
         failure = None if result else rundir.read_failure()
         marker = "result.json" if result else "failure.json" if failure else None
-        profile_path = rundir.path / "profile.json"
-        profile_time = _milliseconds(profile_path.stat().st_mtime) if profile_path.exists() else 0
-        digest = _digest(rundir, marker) if marker else None
-        return cls(run, rundir, rundir.read_events(), result, failure, rundir.read_profile(), profile_time, digest)
+        digest = _digest(rundir.path / marker) if marker else None
+        return cls(run, rundir, rundir.read_events(), result, failure, _profile(rundir), digest)
 
     @property
     def status(self) -> Literal["running", "done", "failed"]:
@@ -122,14 +134,18 @@ def curve(events: tuple[Event, ...]) -> tuple[Point, ...]:
 
 
 def finals(record: Record) -> tuple[Point, ...]:
-    """The finished run's values, step 0; empty for a run without a result."""
+    """The finished run's values and its profile's, step 0; empty for a run without a result."""
     if record.result is None:
         return ()
     values = ((_final_name(name), value) for name, value in _finite(record.result.metrics))
     points = [Point(name, value, record.finished) for name, value in values if name]
     points.append(Point("best/epoch", float(record.result.best_epoch), record.finished))
-    profile = (Point(_name(name), value, record.profile_time) for name, value in _finite(record.profile))
-    return (*points, *profile)
+    return (*points, *(speed(record.profile) if record.profile else ()))
+
+
+def speed(profile: Profile) -> tuple[Point, ...]:
+    """The profile's values, step 0, at the profile's own time."""
+    return tuple(Point(_name(name), value, profile.time) for name, value in _finite(profile.metrics))
 
 
 def first_tags(record: Record, uuid: str) -> dict[str, str]:
@@ -139,20 +155,17 @@ def first_tags(record: Record, uuid: str) -> dict[str, str]:
     return {KIND: "run", UUID: uuid, **identity, **tags(record)}
 
 
-def table_tags(found: Mapping[str, bytes]) -> dict[str, str]:
-    """What makes MLflow's page offer the per-class table for comparison."""
-    table = json.dumps([{"path": PER_CLASS, "type": "table"}])
-    return {"mlflow.loggedArtifacts": table} if PER_CLASS in found else {}
-
-
 def tags(record: Record) -> dict[str, str]:
-    """Status, what failed, the description shown on the run's page, and where it ran."""
+    """Status, what failed, the description shown on the run's page, where it ran, and that it has a per-class table,
+    which MLflow's page then offers for comparison."""
     values = {STATUS: record.status, "mlflow.note.content": _note(record)}
     if record.failure:
         values |= dict(zip(FAILURE_TAGS, (record.failure.kind, redact(record.failure.message)), strict=True))
     if record.result:
         environment = record.result.environment.items()
         values |= {f"benchmark.environment.{_name(name)}": str(value) for name, value in environment}
+        if (record.rundir.path / "evaluation.json").exists():
+            values["mlflow.loggedArtifacts"] = json.dumps([{"path": PER_CLASS, "type": "table"}])
     return {name: value[:TAG_LENGTH] for name, value in values.items()}
 
 
@@ -237,9 +250,16 @@ def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _digest(rundir: RunDir, marker: str) -> str:
-    """Of the result and, since it may come later, of the profile."""
-    digest = hashlib.sha256((rundir.path / marker).read_bytes())
-    if marker == "result.json" and (rundir.path / "profile.json").exists():
-        digest.update((rundir.path / "profile.json").read_bytes())
-    return digest.hexdigest()
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _profile(rundir: RunDir) -> Profile | None:
+    """``None`` where there is none that can be read: the result stands without it."""
+    path = rundir.path / "profile.json"
+    try:
+        digest = _digest(path)  # before the values: were the file replaced meanwhile, the next reading would tell
+        time = json.loads(path.read_bytes()).get("time") or path.stat().st_mtime
+        return Profile(rundir.read_profile(), _milliseconds(time), digest)
+    except (OSError, ValueError, AttributeError, BrokenFile):
+        return None

@@ -12,12 +12,16 @@ import logging
 import os
 import re
 import sqlite3
+import ssl
 import subprocess
 import sys
 import tempfile
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import urlopen
 
 FILE_NAME = "mlflow.db"
 ENVIRONMENT = {
@@ -67,6 +71,27 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(unquote(match[1])) if match else None
 
 
+def answers(uri: str, seconds: float = 5.0) -> bool:
+    """Whether a server at ``uri`` can be asked: a quick look, where MLflow's client waits and tries again for minutes.
+
+    Anything but silence and a server's own error will do: whether it takes us is for MLflow's client to find out.
+    """
+    address = urlsplit(uri)
+    if address.scheme not in ("http", "https"):
+        return True
+    host = address.netloc.rpartition("@")[2]
+    page = urlunsplit((address.scheme, host, address.path.rstrip("/") + "/health", "", ""))
+    try:
+        with urlopen(page, timeout=seconds):  # noqa: S310  (http or https, as was just seen)
+            return True
+    except HTTPError as error:
+        return error.code < 500
+    except URLError as error:
+        return isinstance(error.reason, ssl.SSLError)
+    except (OSError, HTTPException):
+        return False
+
+
 def redact(text: str) -> str:
     """``text`` with the user names, passwords and query strings of its addresses taken out."""
     text = re.sub(r"(\w://)[^/\s@]+@", r"\1***@", text)
@@ -75,7 +100,8 @@ def redact(text: str) -> str:
 
 def words(uri: str, error: Exception) -> str:
     """What a user is told of an error of MLflow's: whether the store is out of reach or refuses, and why."""
-    text = redact(" ".join(str(error).split()))[:500]
+    text = re.sub(r"<[\w.]+ object at 0x\w+>:? ?", "", " ".join(str(error).split()))
+    text = redact(text)[:500]
     if "failed with exception" in text or "failed with timeout" in text:
         return f"MLflow at {redact(uri)} cannot be reached: {text}"
     return f"MLflow at {redact(uri)} refused: {text or type(error).__name__}"

@@ -4,7 +4,7 @@ but caches (digests of data, facts of models)."""
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,9 +14,12 @@ from benchmark.catalogue import ModelFacts, ModelSpec
 from benchmark.config import Experiment, matrix
 from benchmark.data import datasets
 from benchmark.data.datasets import DataFacts
+from benchmark.effort import Effort
+from benchmark.forecast import Forecast
 from benchmark.journal import Journal, Outcome
 from benchmark.run import DataSpec, Run, canonical_json
 from benchmark.rundir import Result
+from benchmark.waiting import seed_rounds
 
 State = Literal["new", "done", "failed", "stale"]
 LIBRARIES = ("torch", "torchvision", "timm")
@@ -43,10 +46,16 @@ class Plan:
     directory: Path
     cells: tuple[PlannedRun, ...]
     data: Mapping[DataSpec, DataFacts]
+    efforts: Mapping[str, Effort]
+    """By run id."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
         return tuple(cell.run for cell in self.cells)
+
+    def forecast(self) -> Forecast:
+        """What to expect of the runs, from their efforts and the results that are there."""
+        return _forecast(self.efforts, self.cells)
 
 
 def make(experiment: Experiment, directory: Path, cache: Path) -> Plan:
@@ -69,8 +78,10 @@ def make(experiment: Experiment, directory: Path, cache: Path) -> Plan:
 
     runs = matrix.resolve(experiment, facts, describe)
     outcomes = read_outcomes(directory)
-    cells = [_cell(run, outcomes.get(run.run_id), _effort(run, facts[run.data], models)) for run in runs]
-    return Plan(experiment, directory, tuple(sorted(cells, key=_order(cells))), facts)
+    efforts = {run.run_id: Effort.of(run, models[_spec(run, facts[run.data])], facts[run.data]) for run in runs}
+    cells = [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs) for run in runs]
+    order = _order(cells, _forecast(efforts, cells))
+    return Plan(experiment, directory, tuple(sorted(cells, key=order)), facts, efforts)
 
 
 def read_outcomes(directory: Path) -> dict[str, Outcome]:
@@ -106,17 +117,19 @@ def _cell(run: Run, outcome: Outcome | None, effort: float) -> PlannedRun:
     return PlannedRun(run, "done", f"{outcome.attempts} attempt{'s' * (outcome.attempts != 1)}", outcome, effort)
 
 
-def _effort(run: Run, data: DataFacts, models: Mapping[ModelSpec, ModelFacts]) -> float:
+def _spec(run: Run, data: DataFacts) -> ModelSpec:
     assert run.image_size is not None
     assert run.channels is not None
-    spec = ModelSpec(run.model, canonical_json(run.model_args), run.image_size, run.channels, len(data.classes))
-    return float(models[spec].macs * data.sizes["train"] * run.epochs)
+    return ModelSpec(run.model, canonical_json(run.model_args), run.image_size, run.channels, len(data.classes))
 
 
-def _order(cells: list[PlannedRun]) -> Callable[[PlannedRun], tuple[int, float]]:
+def _forecast(efforts: Mapping[str, Effort], cells: Iterable[PlannedRun]) -> Forecast:
+    results = ((cell.run, cell.outcome.result) for cell in cells if cell.outcome)
+    return Forecast(efforts, ((run, result) for run, result in results if result))
+
+
+def _order(cells: Iterable[PlannedRun], forecast: Forecast) -> Callable[[PlannedRun], tuple[int, float]]:
     """By seed index, then longest expected first: every configuration has a first result early, and no long run is
     left for the end."""
-    seeds: dict[str, list[int]] = {}
-    for cell in cells:
-        seeds.setdefault(cell.run.configuration_id, []).append(cell.run.seed)
-    return lambda cell: (sorted(seeds[cell.run.configuration_id]).index(cell.run.seed), -cell.effort)
+    rounds = seed_rounds([cell.run for cell in cells])
+    return lambda cell: (rounds[cell.run.run_id], -forecast.weight(cell.run))

@@ -1,14 +1,18 @@
 """A thread that keeps MLflow up to date from run directories, so that training never waits for the tracker.
 
-The sweep says which runs have something new; the thread publishes them one after another.  What cannot be published now
-(a server that is down) stays marked as unpublished in the journal and is tried again, in this sweep or the next.
+The sweep says which runs have something new; the thread publishes them one after another.  A run under way is published
+every few seconds, one that has ended at once: so a run of a second is published once, as a whole.  What cannot be
+published now (a server that is down) stays marked as unpublished in the journal and is tried again, in this sweep or
+the next.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +24,8 @@ from benchmark.rundir import RunDir
 if TYPE_CHECKING:
     from benchmark.tracking import Publisher
 
+COALESCE_SECONDS = 3.0
+"""The first news of a run that has not ended waits so long for more."""
 BACKOFF_SECONDS = (1.0, 5.0, 15.0, 60.0)
 
 
@@ -54,15 +60,20 @@ class Trouble:
 class Publishing:
     """Owns the :class:`Publisher`, which ``make`` makes in the thread, since importing MLflow takes seconds.
 
-    ``publisher`` is ``None`` until then; after :meth:`close` the caller may use it.
+    ``publisher`` is ``None`` until then; after :meth:`close` the caller may use it.  ``answers`` says quickly whether
+    the tracker can be reached; it is asked after a failure, before anything is tried again.
     """
 
-    def __init__(self, make: Callable[[], Publisher]) -> None:
-        self._make = make
-        self._waiting: dict[str, Request] = {}
+    def __init__(self, make: Callable[[], Publisher], answers: Callable[[], bool] = lambda: True) -> None:
+        self._make, self._answers = make, answers
+        self._ended: dict[str, Request] = {}
+        self._proceeding: dict[str, tuple[float, Request]] = {}  # since when it waits; the oldest is the first
+        self._notices: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._closing = False
-        self._replies: queue.SimpleQueue[Published | Trouble] = queue.SimpleQueue()
+        self._busy = False
+        self._failures = 0
+        self._replies: queue.SimpleQueue[tuple[int, Published | Trouble]] = queue.SimpleQueue()
         self._ids: dict[str, str] = {}
         self._thread = threading.Thread(target=self._work, name="publishing", daemon=True)
         self.publisher: Publisher | None = None
@@ -71,16 +82,30 @@ class Publishing:
     def notify(self, request: Request) -> None:
         """Has a run published soon; several notices of one run become one."""
         with self._changed:
-            self._waiting[request.run.run_id] = request
+            self._notices[request.run.run_id] += 1
+            self._put(request)
             self._changed.notify()
 
     def replies(self) -> Iterator[Published | Trouble]:
-        """What happened since the last call."""
+        """What happened since the last call.  A run of which there was news since it was published is not whole."""
         while not self._replies.empty():
-            yield self._replies.get()
+            notices, reply = self._replies.get()
+            if isinstance(reply, Published) and notices < self._notices[reply.run.run_id]:
+                reply = dataclasses.replace(reply, commit=None)
+            yield reply
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was to be published has been dealt with, or the tracker is away."""
+        with self._changed:
+            return bool(self._failures) or not (self._ended or self._proceeding or self._busy)
 
     def close(self, timeout: float) -> bool:
-        """Asks the thread to end when nothing waits any more; whether it has ended within ``timeout`` seconds."""
+        """Asks the thread to end when nothing waits any more, or when the tracker is still away.
+
+        Returns:
+            Whether it has ended within ``timeout`` seconds.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -88,27 +113,34 @@ class Publishing:
         return not self._thread.is_alive()
 
     def _work(self) -> None:
-        failures = 0
         while (request := self._next()) is not None:
-            try:
-                self.publisher = self.publisher or self._make()
-                self._replies.put(self._publish(self.publisher, request))
-                failures = 0
-            except RunTrackingError as error:
-                self._replies.put(Trouble(str(error)))
-            except TrackingError as error:
-                self._replies.put(Trouble(str(error)))
-                failures += 1
-                if self._closing:
-                    if failures > 1:
-                        return
-                else:
-                    self._put_back(request)
-                    self._pause(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1])
-            except Exception as error:  # a run whose files cannot be drawn or read must not keep back the others
-                self._replies.put(Trouble(f"run {request.run.run_id} cannot be published: {error!r}"))
+            if self._publish(request, self._notices[request.run.run_id]):
+                self._failures = 0
+                continue
+            self._failures += 1
+            self._put_back(request)
+            if self._closing and self._failures > 1:
+                return
+            self._pause(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS)) - 1])
 
-    def _publish(self, publisher: Publisher, request: Request) -> Published:
+    def _publish(self, request: Request, notices: int) -> bool:
+        """Whether the tracker could be reached."""
+        if self._failures and not self._answers():
+            return False
+        try:
+            self.publisher = self.publisher or self._make()
+            self._replies.put((notices, self._published(self.publisher, request)))
+        except RunTrackingError as error:
+            self._replies.put((notices, Trouble(str(error))))
+        except TrackingError as error:
+            if not self._failures:
+                self._replies.put((notices, Trouble(str(error))))
+            return False
+        except Exception as error:  # a run whose files cannot be drawn or read must not keep back the others
+            self._replies.put((notices, Trouble(f"run {request.run.run_id} cannot be published: {error!r}")))
+        return True
+
+    def _published(self, publisher: Publisher, request: Request) -> Published:
         known = self._ids.get(request.run.run_id, request.mlflow_run_id)
         found = publisher.publish(
             request.run, request.rundir, request.uuid, known, name=request.name, started=request.started
@@ -117,17 +149,43 @@ class Publishing:
         return Published(request.run, found.mlflow_run_id, found.commit)
 
     def _next(self) -> Request | None:
+        """The next run to publish, as soon as there is one; ``None`` when nothing waits and nothing will come."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closing)
-            if not self._waiting:
-                return None
-            return self._waiting.pop(next(iter(self._waiting)))
+            self._busy = False
+            while not self._ended and not self._closing and (seconds := self._seconds()) != 0:
+                self._changed.wait(seconds)
+            self._busy = True
+            if self._ended:
+                return self._ended.pop(next(iter(self._ended)))
+            if self._proceeding:
+                return self._proceeding.pop(next(iter(self._proceeding)))[1]
+            return None
+
+    def _seconds(self) -> float | None:
+        """How long the first run under way has still to wait; ``None``: there is none."""
+        since = next((since for since, _ in self._proceeding.values()), None)
+        return None if since is None else max(0.0, since + COALESCE_SECONDS - time.monotonic())
+
+    def _put(self, request: Request) -> None:
+        run_id = request.run.run_id
+        if run_id in self._ended or _has_ended(request.rundir):
+            self._proceeding.pop(run_id, None)
+            self._ended[run_id] = request
+        else:
+            since, _ = self._proceeding.get(run_id, (time.monotonic(), request))
+            self._proceeding[run_id] = (since, request)
 
     def _put_back(self, request: Request) -> None:
         with self._changed:
-            self._waiting.setdefault(request.run.run_id, request)
+            if request.run.run_id not in self._ended and request.run.run_id not in self._proceeding:
+                self._put(request)
 
     def _pause(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+        """Less where closing begins meanwhile."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closing, max(0.0, deadline - time.monotonic()))
+            closing = self._closing
+            self._changed.wait_for(lambda: self._closing != closing, seconds)
+
+
+def _has_ended(rundir: RunDir) -> bool:
+    return any((rundir.path / name).exists() for name in ("result.json", "failure.json"))

@@ -11,8 +11,8 @@ from benchmark.journal import Journal, Outcome, Publication
 from benchmark.plan import Plan
 from benchmark.run import Run
 from benchmark.rundir import RunDir
-from reports import figures
 from reports.leaderboard import DataSummary, Entry, Header, Leaderboard, build
+from reports.matrix_picture import confusion_png
 from reports.render import write as write_files
 
 VERSIONS = ("python", "torch", "torchvision", "timm", "numpy")
@@ -34,13 +34,14 @@ def write(board: Leaderboard, directory: Path) -> Path:
 
 
 def run_figures(rundir: RunDir, run: Run) -> Mapping[str, bytes]:
-    """What MLflow keeps of a finished run, at the artifact root, where its compare page looks."""
+    """What MLflow keeps of a finished run, at the artifact root, where its compare page looks.
+
+    Learning curves are none of it: MLflow draws them from the metrics, for one run and for several.
+    """
     evaluation = rundir.read_evaluation()["test"]
     classes = [each.name for each in evaluation.per_class]
     title = f"{run.model}, seed {run.seed}"
-    confusion = figures.confusion_figure(evaluation.confusion, classes, title)
-    curves = figures.curves_figure({title: rundir.read_events()})
-    return {"confusion_matrix.png": figures.png_bytes(confusion), "learning_curves.png": figures.png_bytes(curves)}
+    return {"confusion_matrix.png": confusion_png(evaluation.confusion, classes, title)}
 
 
 def source_commit() -> str:

@@ -33,6 +33,8 @@ import numpy.typing as npt
 from benchmark.run import Run
 
 FailureKind = Literal["diverged", "oom", "data", "config", "error", "timeout", "killed", "stopped", "infrastructure"]
+NO_SPACE = "no space left"
+"""In the message of a failure that a full disk caused."""
 SCHEMA_VERSION = 1
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import launch
-from benchmark import catalogue, config, mlflow_store, rundir, words
+from benchmark import catalogue, config, mlflow_store, preparing, room, rundir, words
 from benchmark import plan as planning
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
@@ -25,17 +25,16 @@ from benchmark.installed import default_experiment
 from benchmark.journal import Journal
 from benchmark.labels import labels
 from benchmark.lock import exclusive
-from benchmark.plan import Plan, PlannedRun
+from benchmark.plan import Plan
+from benchmark.preparing import UsageProblem
 from benchmark.publishing import Publishing
 from benchmark.run import Run
-from benchmark.sweep import Interrupt, Settings, Sweep, SweepEvent
+from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
 
+ENVIRONMENT = 3
+"""The exit code where the machine is in the way."""
 PUBLISHING_SECONDS = 60.0
 """At the end of a sweep, at most so long for what MLflow does not have yet."""
-
-
-class UsageProblem(Exception):
-    """An option that means nothing here; the message says what would."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +107,10 @@ class Session:
     """One `run` of the command: holds the experiment from :meth:`open` to :meth:`conclude`."""
 
     found: Found
-    journal: Journal
+    site: Site
     sweep: Sweep
-    publishing: Publishing
     interrupt: Interrupt
-    todo: int
+    todo: tuple[Run, ...]
     workers: int
     command: str
     uri: str
@@ -124,43 +122,45 @@ class Session:
         """Plans, makes the data ready, and takes hold of the experiment.
 
         Raises:
-            ConfigError, DataError, ModeError, Busy, JournalError, UsageProblem: what is in the way.
+            ConfigError, DataError, ModeError, NoRoom, Busy, JournalError, UsageProblem: what is in the way.
         """
         found = planned(path, settings, results)
         plan, experiment = found.plan, found.plan.experiment
-        launcher = launch.make(options.mode or experiment.launch.mode)
-        chosen = _chosen(plan, options)
-        data = _prepare([cell.run for cell in chosen])
-        stack = ExitStack()
+        launcher = launch.make(options.mode or experiment.launch.mode, start=experiment.launch.start)
+        chosen = preparing.chosen(plan, options.retry, options.rerun_stale)
+        uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
+        room.check(preparing.places(plan, uri))
+        stack, data = ExitStack(), preparing.Decoded()
+        stack.enter_context(launcher)
+        if chosen:
+            launcher.prepare()
+        for cell in chosen:
+            data(cell.run)
         stack.enter_context(exclusive(plan.directory))
         journal = Journal(plan.directory)
         # Another sweep may have worked between the plan and the lock: what it did is not done again.
         now = journal.outcomes()
-        todo = [cell.run for cell in chosen if now.get(cell.run.run_id) == cell.outcome]
+        todo = tuple(cell.run for cell in chosen if now.get(cell.run.run_id) == cell.outcome)
         _write_resolved(plan)
-        uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
         publishing = Publishing(lambda: _publisher(uri, plan))
-        workers = options.workers or _workers(experiment.launch.workers, todo)
-        limits = Settings(workers, experiment.launch.timeout, experiment.launch.retries)
-        interrupt = Interrupt()
-        sweep = Sweep(
-            plan.runs, todo, journal, launcher, publishing, lambda r: data[_form(r)], found.names, limits, interrupt
-        )
+        site = Site(journal, launcher, publishing, data, found.names, plan.forecast(), preparing.profiles(plan))
+        interrupt, how = Interrupt(), preparing.settings(experiment.launch, options.workers, todo)
+        sweep = Sweep(plan.runs, todo, site, how, interrupt)
         command = _command(path, settings)
-        return cls(found, journal, sweep, publishing, interrupt, len(todo), workers, command, uri, stack)
+        return cls(found, site, sweep, interrupt, todo, how.workers, command, uri, stack)
 
     @property
     def narrator(self) -> words.Narrator:
         """Who tells the events of this sweep."""
-        return words.Narrator(self.found.names, self.found.plan.experiment.report.primary, self.todo)
+        return words.Narrator(self.found.names, self.found.plan.experiment.report.primary, len(self.todo))
 
     @property
     def opening(self) -> str:
         """What is about to happen."""
         experiment, workers = self.found.plan.experiment, f"{self.workers} worker{'s' * (self.workers != 1)}"
-        states = words.counts(self.found.plan.cells)
+        states, todo = words.counts(self.found.plan.cells), len(self.todo)
         place = self.found.plan.directory
-        return f"{experiment.name} ({experiment.path}): {states}; {self.todo} to run, {workers}; results in {place}"
+        return f"{experiment.name} ({experiment.path}): {states}; {todo} to run, {workers}; results in {place}"
 
     def events(self) -> Iterator[SweepEvent]:
         """Runs everything; Ctrl-C once drains, twice kills."""
@@ -171,77 +171,34 @@ class Session:
     def conclude(self) -> Summary:
         """Writes the leaderboard and the view in MLflow, and lets go of the experiment."""
         with _signals(self.interrupt), self.stack:
-            document, written = _write_report(self.found.plan, self.journal, self.command, self.workers)
+            document, written = _write_report(self.found.plan, self.site.journal, self.command, self.workers)
             lines = [*_best(document), f"leaderboard: {written}", *self._tracker_lines(written.parent)]
-            left = len(self.found.plan.runs) - sum(r.run_id in self.journal.outcomes() for r in self.found.plan.runs)
+            outcomes = self.site.journal.outcomes()
+            left = sum(run.run_id not in outcomes for run in self.found.plan.runs)
             failed = document["counts"]["failed"]
-            self.journal.close()
+            self.site.journal.close()
+        lines += [self.sweep.full] if self.sweep.full else []
         lines.append(_closing(len(self.found.plan.runs), failed, left, time.monotonic() - self.started))
-        return Summary(tuple(lines), document, _exit_code(self.interrupt, left, failed))
+        code = ENVIRONMENT if self.sweep.full else _exit_code(self.interrupt, left, failed)
+        return Summary(tuple(lines), document, code)
 
     def _tracker_lines(self, directory: Path) -> list[str]:
-        publisher, outcomes = self.publishing.publisher, self.journal.outcomes()
-        known = {run_id: each for run_id, each in self.journal.publications().items() if run_id in outcomes}
+        publisher, outcomes = self.site.publishing.publisher, self.site.journal.outcomes()
+        known = {run_id: each for run_id, each in self.site.journal.publications().items() if run_id in outcomes}
         if any(not known[r.run_id].committed for r in self.found.plan.runs if r.run_id in known):
             return ["MLflow does not have everything yet; the next `run` publishes what waits on disk"]
-        if publisher is None or not self.publishing.close(0):
-            return [self.journal.note("view", "")] if self.todo == 0 else []
+        if publisher is None or not self.site.publishing.close(0):
+            return [self.site.journal.note("view", "")] if not self.todo else []
         try:
             link = publisher.write_view(self.found.plan.runs, self.found.plan.experiment.report.primary)
-            publisher.log_sweep(_files(directory), self.journal.note("sweep_uuid", os.urandom(16).hex()))
+            publisher.log_sweep(_files(directory), self.site.journal.note("sweep_uuid", os.urandom(16).hex()))
         except mlflow_store.TrackingError as error:
             return [f"MLflow: {error}"]
         command = mlflow_store.serve_command(self.uri, Path.cwd())
         server = "http://127.0.0.1:5000/" if command else mlflow_store.redact(self.uri).rstrip("/") + "/"
         line = f"compare the runs: {f'`{command}`, then ' if command else ''}{server}{link}"
-        self.journal.remember("view", line)
+        self.site.journal.remember("view", line)
         return [line]
-
-
-def _chosen(plan: Plan, options: Options) -> list[PlannedRun]:
-    """The cells to run: new ones, and the failed and stale ones that were asked for."""
-    wanted = {cell.run.run_id for cell in plan.cells if cell.state == "new"}
-    for name in options.retry:
-        chosen = {cell.run.run_id for cell in plan.cells if cell.state == "failed" and _matches(cell, name)}
-        if not chosen and name != "all" and not any(cell.run.run_id.startswith(name) for cell in plan.cells):
-            kinds = sorted({c.outcome.failure.kind for c in plan.cells if c.outcome and c.outcome.failure})
-            known = f"the kinds are {', '.join(kinds)}" if kinds else "nothing has failed"
-            raise UsageProblem(f"--retry {name}: no failed run of this kind or id; {known}")
-        wanted |= chosen
-    if options.rerun_stale:
-        wanted |= {cell.run.run_id for cell in plan.cells if cell.state == "stale"}
-    return [cell for cell in plan.cells if cell.run.run_id in wanted]
-
-
-def _matches(cell: PlannedRun, name: str) -> bool:
-    assert cell.outcome is not None
-    assert cell.outcome.failure is not None
-    return name in ("all", cell.outcome.failure.kind) or cell.run.run_id.startswith(name)
-
-
-Form = tuple[str, int, int, str]
-
-
-def _form(run: Run) -> Form:
-    assert run.image_size is not None
-    assert run.channels is not None
-    return (run.data_digest, run.image_size, run.channels, run.resize)
-
-
-def _prepare(runs: Sequence[Run]) -> dict[Form, Path]:
-    """Decodes what the runs need, each form once."""
-    cache = datasets.cache_directory()
-    return {
-        form: datasets.prepare(run.data, image_size=form[1], channels=form[2], resize=form[3], cache=cache)
-        for form, run in {_form(run): run for run in runs}.items()
-    }
-
-
-def _workers(setting: int | str, todo: Sequence[Run]) -> int:
-    if isinstance(setting, int):
-        return setting
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max((run.threads for run in todo), default=1))
 
 
 def _publisher(uri: str, plan: Plan) -> Any:

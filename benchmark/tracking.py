@@ -6,8 +6,8 @@
 
 Publishing is idempotent: times and steps come from the files, so a replay adds nothing.  A run is found again by its
 UUID, which the caller keeps before the first call; should a lost reply have made a second run, only runs with this UUID
-are deleted.  The tag ``benchmark.commit`` is written last: a run that has it is whole.  MLflow's fluent (global) state
-is never used.  One thread at a time may call.
+are deleted.  The tag ``benchmark.commit`` is written last: a run that has it is whole, but for the profile, which may
+come later and has a tag of its own.  MLflow's fluent (global) state is never used.  One thread at a time may call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from pathlib import Path
 from benchmark import mlflow_record as record
 from benchmark import mlflow_view
 from benchmark.data.datasets import DataFacts
-from benchmark.mlflow_record import COMMIT, KIND, UUID, Point, Record
+from benchmark.failpoints import reach
+from benchmark.mlflow_record import COMMIT, FAILURE_TAGS, KIND, PROFILE, UUID, Point, Profile, Record
 from benchmark.mlflow_store import (
     ENVIRONMENT,
     RunTrackingError,
@@ -37,10 +38,11 @@ from benchmark.mlflow_store import (
     redact,
     serve_command,
     source_tags,
+    sqlite_path,
     words,
 )
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import BrokenFile, RunDir
+from benchmark.rundir import BrokenFile, Event, RunDir
 
 os.environ.update({**ENVIRONMENT, **os.environ})  # MLflow reads some of these while it is imported
 with warnings.catch_warnings():
@@ -57,12 +59,12 @@ __all__ = ["Projection", "Publisher", "TrackingError", "default_uri", "redact", 
 quiet()
 
 VIEW_KEY = "benchmark"
-METRICS_PER_BATCH = 800
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Where a run is in MLflow; ``commit`` is the digest of what was published, ``None`` while the run proceeds."""
+    """Where a run is in MLflow.  ``commit`` tells what was published, the profile included, and is another when that
+    is; ``None`` while the run proceeds."""
 
     mlflow_run_id: str
     commit: str | None
@@ -74,8 +76,27 @@ class _Seen:
 
     mlflow_run_id: str
     commit: str | None
+    profile: str | None
+    tags: Mapping[str, str]
     described: bool = False
-    epochs: int = 0
+    events: tuple[Event, ...] = ()
+
+    @classmethod
+    def of(cls, found: entities.Run) -> _Seen:
+        tags = found.data.tags
+        commit = tags.get(COMMIT)
+        kept = {name: value for name, value in tags.items() if name not in FAILURE_TAGS}
+        return cls(found.info.run_id, commit, tags.get(PROFILE), kept, commit is not None)
+
+    @property
+    def projection(self) -> Projection:
+        parts = [part for part in (self.commit, self.profile) if part]
+        return Projection(self.mlflow_run_id, ":".join(parts) if self.commit else None)
+
+    def new(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
+        """Those of ``events`` that MLflow lacks: all of them, where an attempt began again."""
+        known = len(self.events)
+        return events[known:] if events[:known] == self.events else events
 
 
 class Publisher:
@@ -103,6 +124,8 @@ class Publisher:
         commit: str = "",
     ) -> None:
         self._uri = uri
+        # No network lies before a SQLite store: no request is sent twice, none arrives late.
+        self._direct = sqlite_path(uri) is not None
         self._experiment = experiment
         self._data = data
         self._artifacts = artifacts
@@ -130,15 +153,14 @@ class Publisher:
         seen = self._seen.pop(uuid, None)  # kept only if all goes well: else the next call looks again
         with self._reported():
             seen = seen or self._open(now, uuid, mlflow_run_id, name, started)
-            if seen.commit is not None and seen.commit != now.digest:
+            if seen.commit not in (None, now.digest):
                 self._reopen(seen)
             if seen.commit is None:
-                self._describe(seen, now)
-                self._log_epochs(seen, now)
-                if now.digest is not None:
-                    self._finish(seen, now, uuid)
+                self._bring(seen, now, uuid)
+            elif now.result and now.profile and now.profile.digest != seen.profile:
+                self._add_profile(seen, now.profile)
         self._seen[uuid] = seen
-        return Projection(seen.mlflow_run_id, seen.commit)
+        return seen.projection
 
     def write_view(self, runs: Sequence[Run], primary: str) -> str:
         """Writes the preset view of the experiment's page and returns the link to it, from ``#`` on."""
@@ -160,7 +182,7 @@ class Publisher:
         with self._reported():
             found = self._search(uuid) or self._create(uuid, tags, name, time.time())
             self._upload(found.info.run_id, files)
-            self._tag(found.info.run_id, tags)
+            self._client.log_batch(found.info.run_id, tags=[entities.RunTag(*each) for each in tags.items()])
             self._client.set_terminated(found.info.run_id, "FINISHED")
         return str(found.info.run_id)
 
@@ -188,8 +210,8 @@ class Publisher:
         found = self._get(mlflow_run_id, uuid) if mlflow_run_id else None
         found = found or self._search(uuid) or self._create_run(now, uuid, name, started)
         if COMMIT not in found.data.tags:
-            self._forget_failure(found)
-        return _Seen(found.info.run_id, found.data.tags.get(COMMIT))
+            self._forget(found, FAILURE_TAGS)
+        return _Seen.of(found)
 
     def _get(self, mlflow_run_id: str, uuid: str) -> entities.Run | None:
         """``None`` where somebody has deleted it: it is then made anew."""
@@ -219,53 +241,60 @@ class Publisher:
     def _create(self, uuid: str, tags: Mapping[str, str], name: str, started: float) -> entities.Run:
         tags = {**source_tags(self._commit), **tags}
         made = self._client.create_run(self._experiment_id, round(started * 1000), tags, name)
-        return self._search(uuid) or made
+        reach("publish.created")
+        return made if self._direct else self._search(uuid) or made
 
     def _reopen(self, seen: _Seen) -> None:
         """Before anything changes in a run that was whole: its commit tag goes first."""
         self._client.delete_tag(seen.mlflow_run_id, COMMIT)
         self._client.update_run(seen.mlflow_run_id, "RUNNING")
-        self._forget_failure(self._client.get_run(seen.mlflow_run_id))
-        seen.commit, seen.described = None, False
+        found = self._client.get_run(seen.mlflow_run_id)
+        self._forget(found, (*FAILURE_TAGS, PROFILE))
+        seen.tags, seen.events, seen.commit, seen.profile = _Seen.of(found).tags, (), None, None
 
-    def _forget_failure(self, found: entities.Run) -> None:
-        for name in record.FAILURE_TAGS:
+    def _forget(self, found: entities.Run, names: Sequence[str]) -> None:
+        for name in names:
             if name in found.data.tags:
                 self._client.delete_tag(found.info.run_id, name)
 
-    def _describe(self, seen: _Seen, now: Record) -> None:
-        if seen.described:
-            return
-        self._tag(seen.mlflow_run_id, record.tags(now))
-        params = [entities.Param(*each) for each in record.params(now.run).items()]
-        for start in range(0, len(params), 100):  # the most that a request may hold
-            self._client.log_batch(seen.mlflow_run_id, params=params[start : start + 100])
-        if facts := self._data.get(now.run.data):
+    def _bring(self, seen: _Seen, now: Record, uuid: str) -> None:
+        """Everything of a run that is not whole yet."""
+        params = {} if seen.described else record.params(now.run)
+        tags = {name: value for name, value in record.tags(now).items() if seen.tags.get(name) != value}
+        self._log(seen, [*record.curve(seen.new(now.events)), *record.finals(now)], params, tags)
+        seen.tags, seen.events = {**seen.tags, **tags}, now.events
+        if not seen.described and (facts := self._data.get(now.run.data)):
             self._client.log_inputs(seen.mlflow_run_id, datasets=[_dataset(now.run, facts)])
         seen.described = True
+        reach("publish.epochs")
+        if now.digest is not None:
+            self._finish(seen, now, now.digest, uuid)
 
-    def _log_epochs(self, seen: _Seen, now: Record) -> None:
-        known = seen.epochs if seen.epochs <= len(now.events) else 0  # an attempt that began again has fewer
-        self._log(seen.mlflow_run_id, record.curve(now.events[known:]))
-        seen.epochs = len(now.events)
-
-    def _log(self, mlflow_run_id: str, points: Sequence[Point]) -> None:
+    def _log(
+        self, seen: _Seen, points: Sequence[Point], params: Mapping[str, str] = {}, tags: Mapping[str, str] = {}
+    ) -> None:
+        """In as few requests as MLflow's client can make of it."""
         metrics = [entities.Metric(each.name, each.value, each.time, each.step) for each in points]
-        for start in range(0, len(metrics), METRICS_PER_BATCH):
-            self._client.log_batch(mlflow_run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
+        keys = [entities.Param(*each) for each in params.items()]
+        self._client.log_batch(seen.mlflow_run_id, metrics, keys, [entities.RunTag(*each) for each in tags.items()])
 
-    def _tag(self, mlflow_run_id: str, tags: Mapping[str, str]) -> None:
-        self._client.log_batch(mlflow_run_id, tags=[entities.RunTag(*each) for each in tags.items()])
-
-    def _finish(self, seen: _Seen, now: Record, uuid: str) -> None:
-        files = self._files(now)
-        self._upload(seen.mlflow_run_id, files)
-        self._log(seen.mlflow_run_id, record.finals(now))
-        self._tag(seen.mlflow_run_id, {**record.tags(now), **record.table_tags(files)})
+    def _finish(self, seen: _Seen, now: Record, digest: str, uuid: str) -> None:
+        self._upload(seen.mlflow_run_id, self._files(now))
         self._client.set_terminated(seen.mlflow_run_id, "FINISHED" if now.result else "FAILED", now.finished or None)
         self._delete_others(seen, uuid)
-        self._client.set_tag(seen.mlflow_run_id, COMMIT, now.digest)
-        seen.commit = now.digest
+        whole = {COMMIT: digest}
+        if now.result and now.profile:
+            whole[PROFILE] = seen.profile = now.profile.digest
+        reach("publish.uncommitted")
+        self._log(seen, [], tags=whole)
+        reach("publish.committed")
+        seen.commit, seen.tags, seen.events = digest, {}, ()
+
+    def _add_profile(self, seen: _Seen, profile: Profile) -> None:
+        """Apart from the rest: the run stays whole meanwhile."""
+        self._log(seen, record.speed(profile))
+        self._client.set_tag(seen.mlflow_run_id, PROFILE, profile.digest)
+        seen.profile = profile.digest
 
     def _files(self, now: Record) -> dict[str, bytes]:
         """Drawing is the caller's code: whatever it raises is told with the run's name."""
@@ -277,7 +306,7 @@ class Publisher:
 
     def _delete_others(self, seen: _Seen, uuid: str) -> None:
         """A request that was believed lost may have arrived late."""
-        for each in self._bearing(uuid):
+        for each in [] if self._direct else self._bearing(uuid):
             if each.info.run_id != seen.mlflow_run_id:
                 self._client.delete_run(each.info.run_id)
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.catalogue import ModelFacts, Row
+from benchmark.metric_names import METRICS
 from benchmark.plan import Plan, PlannedRun
+from benchmark.progress import watched
 from benchmark.publishing import Published, Trouble
 from benchmark.rundir import Failure, Result
-from benchmark.sweep import Ended, EpochDone, Started, Stopping, SweepEvent
+from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Started, Stopping, SweepEvent
+from reports.metrics import metric
+
+MANY = 40
+"""Of more runs than this, those that start or succeed leave no line."""
+TAIL = 5
+"""Lines of a failure's traceback that are shown; of many runs none."""
+UNPRINTABLE = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+"""Colours and control characters of a job's log: no part of a message."""
 
 
 @dataclass
@@ -24,32 +35,46 @@ class Narrator:
     ended: int = 0
     troubles: set[str] = field(default_factory=set)
 
+    @property
+    def many(self) -> bool:
+        """Whether there are too many runs for a line each."""
+        return self.total > MANY
+
     def line(self, event: SweepEvent) -> str | None:
         """One line for people, or ``None`` where there is nothing to say."""
         if isinstance(event, Started):
             verb = "goes on" if event.adopted else "started" if event.attempt == 1 else f"started, try {event.attempt}"
             return self._about(event.run.run_id, verb)
         if isinstance(event, EpochDone):
-            metrics = event.event.metrics
-            value, seconds = metrics.get("val/accuracy"), metrics.get("cost/train_seconds") or 0.0
-            accuracy = "–" if value is None else f"{100 * value:.1f} %"
-            text = f"epoch {event.event.epoch}/{event.run.epochs} · validation accuracy {accuracy} · {seconds:.0f} s"
-            return self._about(event.run.run_id, text)
+            return self._about(event.run.run_id, self._epoch(event))
         if isinstance(event, Ended):
             return self._ended(event)
         if isinstance(event, Stopping):
             return stopping(event)
+        if isinstance(event, Measuring):
+            return measuring(event)
+        if isinstance(event, Notice):
+            return event.message
         if isinstance(event, Trouble):
             return self._trouble(event)
         assert isinstance(event, Published)
         return None
 
+    def _epoch(self, event: EpochDone) -> str:
+        metrics = event.event.metrics
+        name = watched(self.primary, metrics)
+        value, seconds = metrics.get(name), metrics.get("cost/train_seconds") or 0.0
+        shown = "–" if value is None else f"{metric(name).write(value)}{' %' * metric(name).points}"
+        return f"epoch {event.event.epoch}/{event.run.epochs} · {METRICS[name].title} {shown} · {seconds:.0f} s"
+
     def _ended(self, event: Ended) -> str:
         if event.retry:
             assert isinstance(event.outcome, Failure)
-            return self._about(event.run.run_id, f"{event.outcome.kind}: {event.outcome.message}; tried again later")
+            message = printable(event.outcome.message)
+            return self._about(event.run.run_id, f"{event.outcome.kind}: {message}; tried again later")
         self.ended += 1
-        return self._about(event.run.run_id, outcome_words(event.outcome, self.primary, str(event.log)))
+        tail = 0 if self.many else TAIL
+        return self._about(event.run.run_id, outcome_words(event.outcome, self.primary, str(event.log), tail))
 
     def _trouble(self, event: Trouble) -> str | None:
         if event.message in self.troubles:
@@ -61,23 +86,64 @@ class Narrator:
         return f"[{self.ended}/{self.total}] {run_id[:6]} {self.names[run_id]}: {text}"
 
 
-def outcome_words(outcome: Result | Failure, primary: str, log: str) -> str:
+def outcome_words(outcome: Result | Failure, primary: str, log: str, tail: int = TAIL) -> str:
     """``done: test/accuracy 0.8123 in 64 s``, or the failure, the end of its log, and where to look."""
     if isinstance(outcome, Failure):
-        if outcome.kind == "diverged":
-            remedy = "a smaller lr, warmup_epochs or clip_grad may help"
-            return f"FAILED, diverged: {outcome.message}; {remedy}\n    log: {log}"
-        tail = "".join(f"\n    {line}" for line in outcome.traceback.splitlines()[-5:])
-        return f"FAILED, {outcome.kind}: {outcome.message}{tail}\n    log: {log}"
+        return printable(f"FAILED, {_failure_words(outcome, tail)}\n    log: {log}")
     value = outcome.metrics.get(primary)
     shown = "undefined" if value is None else f"{value:.4f}"
     return f"done: {primary} {shown} in {outcome.finished - outcome.started:.0f} s"
 
 
+def _failure_words(failure: Failure, tail: int) -> str:
+    if failure.kind == "diverged":
+        return f"diverged: {failure.message}; a smaller lr, warmup_epochs or clip_grad may help"
+    lines = failure.traceback.splitlines()[-tail:] if tail else []
+    return f"{failure.kind}: {failure.message}" + "".join(f"\n    {line}" for line in lines)
+
+
 def stopping(event: Stopping) -> str:
     if event.how == "drain":
         return f"stopping: {event.running} under way are finished first; Ctrl-C again stops them too"
-    return f"stopping {event.running} runs now; the next `run` starts them again"
+    if event.how == "disk":
+        return (
+            f"the disk is full: nothing more is started, {event.running} under way are finished; "
+            "free some space and `run` again"
+        )
+    return f"stopping {event.running} runs now; the next `run` goes on with them"
+
+
+def measuring(event: Measuring) -> str:
+    place = f"({event.number}/{event.total})"
+    return f"measuring the speed of {event.run.model} {place}, nothing else runs"
+
+
+def progress_line(done: int, failed: int, left: int, seconds: float | None) -> str:
+    """``[40/200] 38 done, 2 failed, 160 left · about 12 min left``."""
+    eta = "" if seconds is None else f" · about {duration(seconds)} left"
+    return f"[{done + failed}/{done + failed + left}] {tally(done, failed, left)}{eta}"
+
+
+def tally(done: int, failed: int, left: int) -> str:
+    """``38 done, 2 failed, 160 left``."""
+    return f"{done} done, {f'{failed} failed, ' if failed else ''}{left} left"
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``3 min``, ``1 h 20 min``, ``2 d 3 h``."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def printable(text: str) -> str:
+    """``text`` without what would move the cursor or change colours."""
+    return UNPRINTABLE.sub("", text)
 
 
 def counts(cells: Iterable[PlannedRun]) -> str:

@@ -7,10 +7,11 @@ A launcher starts a job and nothing else.  Resuming, retries, concurrency and pu
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from benchmark.run import Run
 from benchmark.rundir import Failure, RunDir
@@ -46,24 +47,40 @@ class Job(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Stops the job and everything it started, and returns when it is gone."""
+        """Asks the job, and everything it started, to stop, and returns at once; one that does not listen is killed
+        by a later :meth:`poll`."""
+        ...
+
+    def cpu_seconds(self) -> float | None:
+        """Processor time spent so far, as a sign of life; ``None`` where it cannot be told."""
         ...
 
 
-class Launcher(Protocol):
-    """One way to start an attempt."""
+class Launcher(AbstractContextManager["Launcher"], Protocol):
+    """One way to start an attempt.  Left with the block: what it keeps for its jobs; the jobs themselves go on."""
 
-    def submit(self, run: Run, rundir: RunDir, attempt: int, data: Path) -> Job:
-        """Starts attempt number ``attempt`` at ``run`` over the decoded images in ``data``."""
+    def prepare(self) -> None:
+        """Begins, in the background, what takes time before a first job; to call it is not needed."""
+        ...
+
+    def submit(self, run: Run, rundir: RunDir, attempt: int, data: Path, tasks: str = "train") -> Job:
+        """Starts attempt number ``attempt`` at ``run`` over the decoded images in ``data``.
+
+        ``tasks`` are ``train``, ``profile`` or ``train,profile``.
+        """
         ...
 
     def adopt(self, run: Run, rundir: RunDir, attempt: int) -> Job | None:
         """The handle of an attempt that an earlier process started and that still lives, else ``None``."""
         ...
 
+    def notices(self) -> Iterator[str]:
+        """What happened since the last call that a user should know, and that changes no result."""
+        ...
 
-def make(mode: str) -> Launcher:
-    """The launcher of ``mode`` (or of the original project's spelling of it).
+
+def make(mode: str, **settings: Any) -> Launcher:
+    """The launcher of ``mode`` (or of the original project's spelling of it), which knows what its settings mean.
 
     Raises:
         ModeError: there is no such mode, or not yet.
@@ -74,4 +91,4 @@ def make(mode: str) -> Launcher:
     if name not in MODES:
         raise ModeError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
     module, attribute = MODES[name].split(":")
-    return cast(Launcher, getattr(importlib.import_module(module), attribute)())
+    return cast(Launcher, getattr(importlib.import_module(module), attribute)(**settings))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.confusion import hardest, row_rates
 from reports.evidence import CURVES, Evidence
 from reports.grid import grid, notes, ranking
 from reports.leaderboard import Leaderboard, Table, Unranked
 from reports.pictures import Picture, Pictures
 from reports.provenance import environment, seeds
+from reports.rates import hardest, row_rates
 from reports.summary import best, headline
 from reports.text import attribute, code, markdown
 

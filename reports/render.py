@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmark.failpoints import reach
 from benchmark.rundir import atomic
 from reports.documents import json_text, table_text
 from reports.evidence import Evidence, read
@@ -57,3 +58,4 @@ def _write_text(path: Path, text: str) -> None:
     """UTF-8; half a surrogate pair, which a file's name may bring, is written as its escape."""
     with atomic(path) as file:
         file.write(text.encode("utf-8", errors="backslashreplace"))
+        reach("report.unnamed")

@@ -80,7 +80,7 @@ def styled() -> Iterator[None]:
     """Figures made, or saved, in this block have the style, whatever a user's own matplotlibrc says.  Characters that
     no installed font has are drawn as boxes, without a warning."""
     defaults = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
-    settings: Any = {**defaults, **_SETTINGS, "font.family": _families()}
+    settings: Any = {**defaults, **_SETTINGS, "font.family": families()}
     with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
         yield
@@ -109,7 +109,7 @@ def _look(index: int) -> Look:
     return Look(COLOURS[place], MARKERS[(place + turn) % len(MARKERS)], DASHES[turn % len(DASHES)])
 
 
-def _families() -> list[str]:
+def families() -> list[str]:
     """DejaVu Sans, which matplotlib brings, then installed fonts for the scripts that it lacks."""
     installed = {font.name for font in fontManager.ttflist}
     return ["DejaVu Sans", *(name for name in _CJK if name in installed)]

@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from benchmark import catalogue
 from benchmark.catalogue import CatalogueError, ModelFacts, ModelSpec
 from benchmark.families import family
 from benchmark.run import canonical_json
 from benchmark.training import describe
+from benchmark.training.activations import count_activations
 
 ROOT = Path(__file__).parent.parent
 
@@ -68,8 +70,9 @@ def no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_facts_are_those_of_the_networks(cache: Path) -> None:
     facts = catalogue.describe(ASKED[:2], cache)
     assert list(facts) == ASKED[:2]
-    assert facts[ASKED[0]] == ModelFacts(61_706, 416_520, "LeNet-5 (tanh, avg pooling)", 12)
-    assert facts[ASKED[1]] == ModelFacts(11_181_642, 37_016_576, "resnet18 of timm", 1)
+    lenet, resnet = facts.values()
+    assert lenet == ModelFacts(61_706, 416_520, "LeNet-5 (tanh, avg pooling)", 12, None, lenet.activations, 4_704)
+    assert (resnet.parameters, resnet.macs, resnet.minimum_size) == (11_181_642, 37_016_576, 1)
 
 
 def test_a_spec_that_makes_no_sense_has_an_error_and_the_others_their_facts(cache: Path) -> None:
@@ -203,6 +206,30 @@ def test_the_minimum_size_is_the_one_that_torchvision_publishes(name: str) -> No
 )
 def test_sizes_of_whole_patches_and_of_our_own_networks_are_found(asked: ModelSpec, minimum: int) -> None:
     assert describe.facts(asked).minimum_size == minimum
+
+
+def test_activations_are_what_a_training_pass_keeps() -> None:
+    facts = describe.facts(spec("lenet5", 28, 1))
+    image, first, second = 28 * 28, 6 * 28 * 28, 16 * 10 * 10  # each tanh's output, which its pooling keeps as well
+    assert facts.activations == image + first + first // 4 + second + second // 4 + 120 + 84
+    assert facts.widest == first
+
+
+@pytest.mark.parametrize("model", ["resnet18", "small/vgg11_bn"])
+def test_activations_grow_with_the_area_of_the_image_and_do_not_depend_on_the_classes(model: str) -> None:
+    small, large = (describe.facts(spec(model, size, classes=classes)) for size, classes in ((32, 10), (64, 100)))
+    assert large.activations == pytest.approx(4 * small.activations, rel=0.05)  # a norm also keeps a mean a channel
+    assert large.widest == 4 * small.widest
+    assert large.error is None
+
+
+def test_activations_are_of_memory_not_of_tensors() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Flatten(), nn.Dropout(0.5))
+    values = 8 * 4 * 4
+    # The image, what the convolution gives, what the ReLU leaves in place of the norm's, and a mask of one byte each.
+    activations, widest = count_activations(network.to("meta"), 4, 3)
+    assert widest == values
+    assert 3 * 4 * 4 + 2.25 * values <= activations <= 3 * 4 * 4 + 3 * values + 2 * 8
 
 
 def test_a_network_that_is_no_classifier_says_so() -> None:

@@ -22,10 +22,10 @@ from matplotlib.text import Annotation, Text
 from PIL import Image
 
 from benchmark.rundir import Event
-from reports.confusion import hardest, row_rates
 from reports.curves import average
 from reports.figures import Point, confusion_figure, curves_figure, pareto_figure, png_bytes, svg_bytes
 from reports.placing import Box, place_labels, spread
+from reports.rates import hardest, row_rates
 from reports.scatter import front
 from reports.style import COLOURS, looks
 

@@ -3,10 +3,8 @@
 import dataclasses
 import importlib.metadata
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +14,17 @@ from packaging.requirements import Requirement
 from safetensors.torch import load_file
 
 from benchmark.data import datasets
-from benchmark.run import DataSpec, Run
-from benchmark.rundir import Event, Predictions, RunDir
+from benchmark.run import Run
+from benchmark.rundir import Event, Predictions, Result, RunDir
+from benchmark.training.best import Best
 from benchmark.training.data import Normalize, load
-from benchmark.training.job import describe_failure, make_model, set_up
-from benchmark.training.loop import Best, Diverged, train
+from benchmark.training.failures import describe_failure
+from benchmark.training.job import make_model, named_tasks, set_up, work
+from benchmark.training.loop import Diverged, train
 from benchmark.training.metrics import scores
-from launch.fast_local import ENTRY, job_environment
-
-SPEC = DataSpec("synthetic", train_size=400, test_size=150, classes=4)
+from benchmark.training.places import Places
+from launch.fast_local import ENTRY
+from tests.job_support import SPEC, job, quality
 
 
 @pytest.fixture(autouse=True)
@@ -50,24 +50,6 @@ def data(base: Run, cache: Path) -> Path:
     return datasets.prepare(SPEC, image_size=28, channels=1, resize="crop", cache=cache)
 
 
-def job(
-    run: Run, data: Path, directory: Path, python: Sequence[str] = (sys.executable,), **variables: str
-) -> tuple[int, RunDir, str]:
-    """Runs the entry script in a process of its own: exit code, run directory, log."""
-    directory.mkdir(parents=True, exist_ok=True)
-    rundir = RunDir(directory)
-    rundir.write_run(run)
-    environment = job_environment(run, rundir, rundir.attempt(1), data, {**os.environ, **variables})
-    done = subprocess.run(
-        [*python, str(ENTRY)], env=environment, cwd=directory, capture_output=True, text=True, timeout=300
-    )
-    return done.returncode, rundir, done.stdout + done.stderr
-
-
-def quality(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {name: value for name, value in metrics.items() if name.split("/")[0] in ("val", "test", "train")}
-
-
 def test_a_job_leaves_everything_that_the_contract_names(base: Run, data: Path, tmp_path: Path) -> None:
     code, rundir, log = job(base, data, tmp_path / "кот #1")
     assert code == 0, log
@@ -88,6 +70,41 @@ def test_a_job_leaves_everything_that_the_contract_names(base: Run, data: Path, 
     assert set(rundir.read_profile()) >= {"speed/latency_ms_p50", "speed/images_per_second"}
     assert load_file(rundir.model)
     assert "epoch 2" in log
+
+
+def test_a_profile_alone_writes_the_speed_and_nothing_else(base: Run, data: Path, tmp_path: Path) -> None:
+    code, rundir, log = job(base, data, tmp_path / "run", BENCHMARK_TASKS="profile")
+    assert code == 0, log
+    assert set(rundir.read_profile()) >= {"speed/latency_ms_p50", "speed/train_images_per_second"}
+    assert {each.name for each in rundir.path.iterdir()} == {"run.json", "attempts", "profile.json"}
+
+
+def test_a_profile_that_fails_is_a_failure(base: Run, data: Path, tmp_path: Path) -> None:
+    broken = dataclasses.replace(base, model_args={"bogus": 1})
+    code, rundir, _ = job(broken, data, tmp_path / "run", BENCHMARK_TASKS="profile")
+    failure = rundir.read_failure()
+    assert code == 1
+    assert failure is not None
+    assert failure.kind == "config"
+    assert not rundir.read_profile()
+
+
+def test_training_alone_leaves_no_profile_and_an_unknown_task_is_named(base: Run, data: Path, tmp_path: Path) -> None:
+    run = dataclasses.replace(base, epochs=1)
+    code, rundir, log = job(run, data, tmp_path / "run", BENCHMARK_TASKS="train")
+    assert code == 0, log
+    assert rundir.read_result() is not None
+    assert not rundir.read_profile()
+    with pytest.raises(ValueError, match="'test,train' is not a list of train and profile"):
+        named_tasks({"BENCHMARK_TASKS": "test,train"})
+    assert named_tasks({}) == ("train", "profile")
+
+
+def test_a_job_that_finds_a_result_does_nothing(base: Run, data: Path, tmp_path: Path) -> None:
+    places = Places(tmp_path, data, RunDir(tmp_path), tmp_path / "failure")
+    places.rundir.write_result(Result(base.run_id, {}, {}, 1, 1, 0.0, 0.0, "", {}))
+    work(base, places)
+    assert [each.name for each in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_the_test_set_is_read_with_the_weights_of_the_best_epoch(base: Run, data: Path, tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ import pytest
 
 from benchmark import config
 from benchmark import plan as planning
+from benchmark.config.experiment import LaunchSettings
 from benchmark.installed import WrongPackage, check_packages
 from benchmark.journal import Journal, JournalError
+from benchmark.preparing import UsageProblem, chosen, settings
 from benchmark.run import Run
 from benchmark.rundir import Failure, Result
-from benchmark.session import Options, UsageProblem, _chosen, _workers, planned, progress
+from benchmark.session import planned, progress
 from benchmark.training.environment import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,9 +47,19 @@ def make(path: Path, cache: Path) -> planning.Plan:
     return planning.make(experiment, path.parent / "results" / experiment.name, cache)
 
 
-def result_of(run: Run, **changed: str) -> Result:
+def result_of(run: Run, seconds: float = 1.0, **changed: str) -> Result:
     versions = {**environment(), **changed}
-    return Result(run.run_id, {"test/accuracy": 0.5}, {}, 1, 1, 1.0, 2.0, "a network", versions)
+    return Result(run.run_id, {"test/accuracy": 0.5}, {}, 1, 1, 1.0, 1.0 + seconds, "a network", versions)
+
+
+def record(plan: planning.Plan, *results: Result) -> None:
+    """Enters results in the plan's journal."""
+    journal, runs = Journal(plan.directory), {run.run_id: run for run in plan.runs}
+    journal.plan(plan.runs)
+    for each in results:
+        journal.begin(runs[each.run_id])
+        journal.record(runs[each.run_id], each, {})
+    journal.close()
 
 
 def test_runs_are_ordered_by_seed_index_then_longest_first(path: Path, cache: Path) -> None:
@@ -58,6 +70,20 @@ def test_runs_are_ordered_by_seed_index_then_longest_first(path: Path, cache: Pa
     ]  # fmt: skip
 
 
+def test_what_finished_runs_took_corrects_the_order(path: Path, cache: Path) -> None:
+    before = make(path, cache)
+    vgg, lenet = before.runs[:2]
+    assert before.forecast().seconds(vgg) is None
+    record(before, result_of(vgg, seconds=1.0), result_of(lenet, seconds=60.0))
+    after = make(path, cache)
+    assert [(c.run.seed, c.run.model, c.run.epochs) for c in after.cells] == [
+        (0, "lenet5", 5), (0, "lenet5", 1), (0, "small/vgg11_bn", 5),
+        (7, "lenet5", 5), (7, "lenet5", 1), (7, "small/vgg11_bn", 5),
+    ]  # fmt: skip
+    assert after.forecast().seconds(after.runs[3]) == pytest.approx(60.0)
+    assert {cell.run.run_id for cell in after.cells} == set(after.efforts)
+
+
 def test_each_cell_has_its_state_and_the_reason(path: Path, cache: Path) -> None:
     plan = make(path, cache)
     assert not plan.directory.exists()
@@ -66,8 +92,8 @@ def test_each_cell_has_its_state_and_the_reason(path: Path, cache: Path) -> None
     journal.plan(plan.runs)
     for run in (done, stale, failed):
         journal.begin(run)
-    journal.record(done, result_of(done), {})
-    journal.record(stale, result_of(stale, torch="1.0"), {})
+    journal.record(done, result_of(done, seconds=3.0), {})
+    journal.record(stale, result_of(stale, seconds=2.0, torch="1.0"), {})
     journal.record(failed, Failure("oom", "no memory\nat all"), {})
     journal.close()
     cells = make(path, cache).cells
@@ -76,12 +102,12 @@ def test_each_cell_has_its_state_and_the_reason(path: Path, cache: Path) -> None
     assert cells[2].why == "oom: no memory"
 
     plan = make(path, cache)
-    assert [c.run for c in _chosen(plan, Options())] == list(plan.runs[3:])
-    assert [c.run for c in _chosen(plan, Options(rerun_stale=True))] == [stale, *plan.runs[3:]]
+    assert [c.run for c in chosen(plan, (), False)] == list(plan.runs[3:])
+    assert [c.run for c in chosen(plan, (), True)] == [stale, *plan.runs[3:]]
     for name in ("all", "oom", failed.run_id[:6]):
-        assert [c.run for c in _chosen(plan, Options(retry=(name,)))] == [failed, *plan.runs[3:]]
+        assert [c.run for c in chosen(plan, (name,), False)] == [failed, *plan.runs[3:]]
     with pytest.raises(UsageProblem, match="the kinds are oom"):
-        _chosen(plan, Options(retry=("diverged",)))
+        chosen(plan, ("diverged",), False)
 
 
 def test_status_counts_and_names_what_failed(path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,9 +126,10 @@ def test_status_counts_and_names_what_failed(path: Path, cache: Path, monkeypatc
 def test_auto_workers_share_the_cores_by_threads(path: Path, cache: Path) -> None:
     runs = make(path, cache).runs
     cores = len(os.sched_getaffinity(0))
-    assert _workers("auto", runs) == cores
-    assert _workers("auto", [dataclasses.replace(runs[0], threads=cores)]) == 1
-    assert _workers(7, runs) == 7
+    assert settings(LaunchSettings(), None, runs).workers == cores
+    assert settings(LaunchSettings(), None, [dataclasses.replace(runs[0], threads=cores)]).workers == 1
+    assert settings(LaunchSettings(workers=7), None, runs).workers == 7
+    assert settings(LaunchSettings(workers=7), 3, runs).workers == 3
 
 
 def test_a_journal_of_another_version_or_none_is_refused(tmp_path: Path) -> None:

@@ -108,8 +108,17 @@ def test_the_meter_counts_processor_time_not_sleep():
         while time.process_time() - start < 0.2:
             pass
     assert 0.2 <= meter.values["cost/cpu_seconds"] < 0.5
-    assert set(meter.values) == {"cost/cpu_seconds", "cost/peak_memory_bytes", "cost/load"}
+    assert set(meter.values) == {"cost/seconds", "cost/cpu_seconds", "cost/peak_memory_bytes", "cost/load"}
+    assert meter.values["cost/seconds"] >= 0.7
     assert meter.values["cost/load"] >= 0
+
+
+def test_the_meter_counts_on_from_what_is_carried():
+    with ResourceMeter() as meter:
+        meter.carry({"cost/seconds": 100.0, "cost/cpu_seconds": 50.0})
+        now = meter.spent()
+    assert 100 <= now["cost/seconds"] <= meter.values["cost/seconds"] < 101
+    assert 50 <= now["cost/cpu_seconds"] <= meter.values["cost/cpu_seconds"] < 51
 
 
 def test_the_meter_counts_ended_children():

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,19 +13,35 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.attempt import Limits
 from benchmark.data.datasets import DataFacts
+from benchmark.forecast import Effort, Forecast
 from benchmark.journal import Journal
 from benchmark.lock import Busy, exclusive
 from benchmark.mlflow_store import prepare, sqlite_uri
+from benchmark.profiles import Profiles
 from benchmark.publishing import Published, Publishing
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import Failure, Result, RunDir
-from benchmark.sweep import Ended, EpochDone, Interrupt, Settings, Started, Stopping, Sweep, SweepEvent
+from benchmark.sweep import (
+    Ended,
+    EpochDone,
+    Interrupt,
+    Measuring,
+    Notice,
+    Settings,
+    Site,
+    Started,
+    Stopping,
+    Sweep,
+    SweepEvent,
+)
 from benchmark.tracking import Publisher
-from launch.fast_local import FastLocal, is_locked
+from launch.fast_local import FastLocal, Start, is_locked
 
 STUB = Path(__file__).with_name("stub_job.py")
 SPEC = DataSpec("synthetic")
+UNLIMITED = Limits()
 FACTS = DataFacts("d" * 64, ("a", "b"), 8, 1, {"train": 2, "val": 1, "test": 1})
 
 
@@ -47,31 +64,34 @@ class Bench:
     directory: Path
     uri: str
     interrupt: Interrupt
+    start: Start
+    profiles: Profiles | None = None
 
     def sweep(
-        self, runs: Sequence[Run], *, todo: Sequence[Run] | None = None, workers: int = 2, timeout: float | None = None,
-        on_event: Callable[[SweepEvent], None] = lambda event: None,
+        self, runs: Sequence[Run], *, todo: Sequence[Run] | None = None, workers: int = 2, limits: Limits = UNLIMITED,
+        memory: int | None = None, on_event: Callable[[SweepEvent], None] = lambda event: None,
     ) -> list[SweepEvent]:  # fmt: skip
         journal = Journal(self.directory)
         known = journal.outcomes()
-        publishing = Publishing(self._publisher)
-        sweep = Sweep(
-            runs,
-            [run for run in runs if run.run_id not in known] if todo is None else todo,
-            journal,
-            FastLocal(entry=STUB, grace=0.5),
-            publishing,
-            lambda run: self.directory,
-            {run.run_id: run.model for run in runs},
-            Settings(workers, timeout, retries=1),
-            self.interrupt,
-        )
-        events: list[SweepEvent] = []
-        with exclusive(self.directory):
-            for event in [*self._each(sweep.events(), on_event), *sweep.finish(60)]:
-                events.append(event)
+        efforts = {run.run_id: Effort(1e6, 1.0, 2**20, 100, 100, 100) for run in runs}
+        with exclusive(self.directory), self.launcher() as launcher:
+            site = Site(
+                journal,
+                launcher,
+                Publishing(self._publisher),
+                lambda run: self.directory,
+                {run.run_id: run.model for run in runs},
+                Forecast(efforts, ()),
+                self.profiles,
+            )
+            wanted = [run for run in runs if run.run_id not in known] if todo is None else todo
+            sweep = Sweep(runs, wanted, site, Settings(workers, limits, 1, memory), self.interrupt)
+            events = [*self._each(sweep.events(), on_event), *sweep.finish(60)]
         journal.close()
         return events
+
+    def launcher(self) -> FastLocal:
+        return FastLocal(self.start, entry=STUB, preload=("numpy",), grace=0.5)
 
     def _each(self, events: Iterator[SweepEvent], look: Callable[[SweepEvent], None]) -> Iterator[SweepEvent]:
         for event in events:
@@ -91,13 +111,14 @@ class Bench:
         return RunDir(self.directory / "runs" / run.run_id)
 
 
-@pytest.fixture
-def bench(tmp_path: Path, store: Path) -> Iterator[Bench]:
+@pytest.fixture(params=["fork", "spawn"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path, store: Path) -> Iterator[Bench]:
     home = tmp_path / "кот #1"
     home.mkdir()
     shutil.copy(store, home / "mlflow.db")
-    found = Bench(home / "results", sqlite_uri(home / "mlflow.db"), Interrupt())
+    found = Bench(home / "results", sqlite_uri(home / "mlflow.db"), Interrupt(), request.param)
     yield found
+    found.directory.mkdir(exist_ok=True)
     (found.directory / "release").touch()
 
 
@@ -157,11 +178,87 @@ def test_a_failure_of_the_run_itself_is_not_tried_again_unless_asked(bench: Benc
 
 
 def test_a_run_over_its_time_is_stopped_even_if_it_ignores_term(bench: Bench) -> None:
-    events = ended(bench.sweep([run_of("hangs")], timeout=1.0))
+    events = ended(bench.sweep([run_of("hangs")], limits=Limits(timeout=1.0)))
     assert [each.retry for each in events] == [True, False]
     assert isinstance(events[-1].outcome, Failure)
     assert events[-1].outcome.kind == "timeout"
     assert not is_locked(bench.rundir(run_of("hangs")))
+
+
+def test_a_run_that_works_without_ending_an_epoch_is_alive_until_its_time_limit(bench: Bench) -> None:
+    events = ended(bench.sweep([run_of("works")], limits=Limits(timeout=0.5, time_limit=2.0)))
+    assert isinstance(events[-1].outcome, Failure)
+    assert "time_limit" in events[-1].outcome.message
+
+
+def test_a_stopped_process_is_found_by_its_silence(bench: Bench) -> None:
+    run = run_of("waits")
+
+    def freeze(event: SweepEvent) -> None:
+        if isinstance(event, Started):
+            place = bench.rundir(run).attempt(event.attempt) / "pid"
+            wait_for(lambda: place.exists() and bool(place.read_text()))
+            os.kill(int(place.read_text()), signal.SIGSTOP)
+
+    events = ended(bench.sweep([run], limits=Limits(timeout=1.0), on_event=freeze))
+    assert [event.retry for event in events] == [True, False]
+    assert isinstance(events[-1].outcome, Failure)
+    assert "no processor time" in events[-1].outcome.message
+
+
+def test_a_fork_server_that_dies_costs_nothing(bench: Bench) -> None:
+    if bench.start == "spawn":
+        return
+    runs = [run_of("waits"), *(run_of("good", seed) for seed in range(3))]
+    killed = []
+
+    def kill(event: SweepEvent) -> None:
+        if isinstance(event, Started) and event.run.model == "waits":
+            os.kill(parent_of(bench.rundir(runs[0]).attempt(1) / "pid"), signal.SIGKILL)
+            killed.append(event)
+        if isinstance(event, Ended):
+            (bench.directory / "release").touch()
+
+    events = bench.sweep(runs, on_event=kill)
+    assert killed
+    assert all(isinstance(outcome, Result) for outcome in bench.outcomes().values())
+    assert len(bench.outcomes()) == 4
+    assert sum(isinstance(event, Started) for event in events) == 4, "a run was begun twice"
+    assert any("another is started" in event.message for event in events if isinstance(event, Notice))
+
+
+def parent_of(pid_file: Path) -> int:
+    wait_for(lambda: pid_file.exists() and bool(pid_file.read_text()))
+    status = Path(f"/proc/{pid_file.read_text()}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:")))
+
+
+def test_runs_that_do_not_fit_into_memory_together_run_one_after_the_other(bench: Bench) -> None:
+    running, most = 0, 0
+
+    def count(event: SweepEvent) -> None:
+        nonlocal running, most
+        running += isinstance(event, Started) - isinstance(event, Ended)
+        most = max(most, running)
+
+    bench.sweep([run_of("good", seed) for seed in range(4)], workers=4, memory=1, on_event=count)
+    assert most == 1
+    assert len(bench.outcomes()) == 4
+
+
+def test_speed_is_measured_when_nothing_trains_and_once_for_all_seeds(bench: Bench, tmp_path: Path) -> None:
+    bench.profiles = Profiles(tmp_path / "cache", {SPEC: 2})
+    runs = [run_of("good", 0), run_of("good", 1), run_of("flaky")]
+    events = bench.sweep(runs)
+    order = [type(event) for event in events if isinstance(event, Ended | Measuring)]
+    assert order[-2:] == [Measuring, Measuring], "two networks, after all that trains"
+    journal = Journal(bench.directory)
+    assert {each.profile["speed/latency_ms_p50"] for each in journal.outcomes().values()} == {1.5}
+    assert all(each.committed for each in journal.publications().values())
+    journal.close()
+    more = bench.sweep([*runs, run_of("good", 2)])
+    assert not any(isinstance(event, Measuring) for event in more)
+    assert bench.rundir(run_of("good", 2)).read_profile() == {"speed/latency_ms_p50": 1.5}
 
 
 def test_one_request_to_stop_lets_what_runs_finish_and_starts_nothing_more(bench: Bench) -> None:
@@ -214,11 +311,13 @@ def test_an_attempt_that_outlived_its_orchestrator_is_adopted(bench: Bench) -> N
         "import sys; from pathlib import Path; from benchmark.rundir import RunDir; "
         "from launch.fast_local import FastLocal; import os; "
         "rundir = RunDir(Path(sys.argv[1])); "
-        "FastLocal(entry=Path(sys.argv[2])).submit(rundir.read_run(), rundir, 1, rundir.path); os._exit(0)"
+        "launcher = FastLocal(sys.argv[3], entry=Path(sys.argv[2]), preload=()); "
+        "launcher.submit(rundir.read_run(), rundir, 1, rundir.path); "
+        "os._exit(0)"
     )
     journal.begin(run)
     journal.close()
-    subprocess.run([sys.executable, "-c", program, str(rundir.path), str(STUB)], check=True)
+    subprocess.run([sys.executable, "-c", program, str(rundir.path), str(STUB), bench.start], check=True)
     assert is_locked(rundir)
 
     def release(event: SweepEvent) -> None:
@@ -236,7 +335,8 @@ def test_a_live_attempt_is_adopted_even_when_the_journal_was_moved_away(bench: B
     rundir = bench.rundir(run)
     rundir.path.mkdir(parents=True)
     rundir.write_run(run)
-    job = FastLocal(entry=STUB).submit(run, rundir, 1, rundir.path)
+    launcher = bench.launcher()
+    job = launcher.submit(run, rundir, 1, rundir.path)
 
     def release(event: SweepEvent) -> None:
         if isinstance(event, Started):
@@ -244,8 +344,16 @@ def test_a_live_attempt_is_adopted_even_when_the_journal_was_moved_away(bench: B
             (bench.directory / "release").touch()
 
     bench.sweep([run], on_event=release)
-    assert job.poll().status == "ended"
+    wait_for(lambda: job.poll().status == "ended")
+    launcher.__exit__()
     assert isinstance(bench.outcomes()[run.run_id], Result)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
 
 
 def test_a_job_that_was_told_to_stop_is_unfinished_and_not_failed(bench: Bench) -> None:
@@ -330,9 +438,10 @@ def test_the_job_sees_sagemakers_contract_and_one_share_of_the_cores(bench: Benc
     assert document["run_id"] == run.run_id
 
 
-def test_cancelling_kills_the_whole_process_group(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_cancelling_kills_the_whole_process_group(tmp_path: Path, start: Start) -> None:
     entry = tmp_path / "parent.py"
-    child = "import time; time.sleep(60)"
+    child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     entry.write_text(
         "import subprocess, sys, time, pathlib, os\n"
         f"child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
@@ -341,13 +450,12 @@ def test_cancelling_kills_the_whole_process_group(tmp_path: Path) -> None:
     )
     rundir = RunDir(tmp_path / "run")
     rundir.path.mkdir()
-    job = FastLocal(entry=entry).submit(run_of("good"), rundir, 1, tmp_path)
-    marker = rundir.attempt(1) / "child"
-    deadline = time.monotonic() + 20
-    while not (marker.exists() and marker.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    job.cancel()
-    assert job.poll().status == "ended"
+    with FastLocal(start, entry=entry, preload=(), grace=0.5) as launcher:
+        job = launcher.submit(run_of("good"), rundir, 1, tmp_path)
+        marker = rundir.attempt(1) / "child"
+        wait_for(lambda: marker.exists() and bool(marker.read_text()))
+        job.cancel()
+        wait_for(lambda: job.poll().status == "ended")
     with pytest.raises(ProcessLookupError):
         _alive(int(marker.read_text()))
 

@@ -3,31 +3,74 @@
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
+from benchmark.progress import Progress
 from benchmark.publishing import Published, Trouble
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import Event, Failure, Result
-from benchmark.sweep import Ended, EpochDone, Started, Stopping
-from benchmark.terminal import Animated, Plain
-from benchmark.words import Narrator, table
+from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Started, Stopping, SweepEvent
+from benchmark.terminal import Animated, Plain, choose
+from benchmark.view import View, bar, shorten, sparkline
+from benchmark.words import Narrator, duration, printable, progress_line, table
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = Run(DataSpec("digits"), "lenet5", data_digest="a", epochs=3)
 NAMES = {RUN.run_id: "lenet5 · seed 0"}
-EVENT = Event(2, 20, 0.0, {"val/accuracy": 0.875, "cost/train_seconds": 12.3})
+EVENT = Event(2, 20, 0.0, {"val/accuracy": 0.875, "val/log_loss": 0.5, "cost/train_seconds": 12.3})
 RESULT = Result(RUN.run_id, {"test/accuracy": 0.8}, {}, 2, 3, 10.0, 25.0, "a network", {})
 FAILURE = Failure("error", "loss NaN at step 3", "first\nsecond\nlast line")
 LOG = Path("log.txt")
+NOON = 1_000_000.0
+COLOUR = re.compile(r"\x1b\[[0-9;]*(?<![0-9])(3[0-7]|38|9[0-7])(?![0-9])[0-9;]*m")
 
 
 def narrator() -> Narrator:
     return Narrator(NAMES, "test/accuracy", 2)
+
+
+def progress(runs: Sequence[Run] = (RUN,), workers: int = 1, seconds: float | None = 60.0) -> Progress:
+    names = {run.run_id: f"{run.model} · seed {run.seed}" for run in runs}
+    return Progress(names, "test/accuracy", len(runs), NOON, runs, workers, lambda run: seconds)
+
+
+def many(number: int, model: str = "lenet5") -> list[Run]:
+    return [Run(DataSpec("digits"), model, data_digest="a", epochs=3, seed=seed) for seed in range(number)]
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def whole_sweep(runs: Sequence[Run], workers: int) -> Iterator[tuple[float, SweepEvent]]:
+    """When (seconds since the start), what: runs of 3 epochs of 10 s, ``workers`` at once; every 50th fails."""
+    for number, run in enumerate(runs):
+        start = NOON + number // workers * 31.0
+        yield start, Started(run, 1, False)
+        for epoch in range(1, 4):
+            metrics = {"val/accuracy": epoch / 4, "cost/train_seconds": 9.0 * epoch}
+            yield start + 10 * epoch, EpochDone(run, Event(epoch, epoch, start + 10 * epoch, metrics))
+        outcome = FAILURE if number % 50 == 49 else Result(run.run_id, dict(RESULT.metrics), {}, 2, 3, 0, 30, "", {})
+        yield start + 30.5, Ended(run, outcome, False, LOG)
+
+
+def drawn(state: Progress, width: int = 100, height: int = 30, now: float = NOON) -> list[str]:
+    return [line.plain for line in View(state).lines(width, height, now)]
 
 
 def test_each_event_is_one_line_that_names_the_run() -> None:
@@ -48,11 +91,21 @@ def test_each_event_is_one_line_that_names_the_run() -> None:
     assert "a smaller lr" in diverged
     assert "inside" not in diverged
     assert tell(Published(RUN, "id", None)) is None
+    assert tell(Measuring(RUN, 3, 9)) == "measuring the speed of lenet5 (3/9), nothing else runs"
+    assert tell(Notice("the fork server was started again")) == "the fork server was started again"
 
 
-def test_stopping_says_what_a_second_ctrl_c_does() -> None:
+def test_an_epoch_tells_the_twin_of_the_primary_metric() -> None:
+    tell = Narrator(NAMES, "test/log_loss", 2).line
+    assert "epoch 2/3 · validation log loss .500 · 12 s" in str(tell(EpochDone(RUN, EVENT)))
+
+
+def test_stopping_says_what_a_second_ctrl_c_does_and_what_a_full_disk_needs() -> None:
     assert "Ctrl-C again" in str(narrator().line(Stopping("drain", 2)))
     assert "the next `run`" in str(narrator().line(Stopping("kill", 2)))
+    full = str(narrator().line(Stopping("disk", 2)))
+    assert "2 under way are finished" in full
+    assert "free some space and `run` again" in full
 
 
 def test_the_same_trouble_is_told_once() -> None:
@@ -61,42 +114,287 @@ def test_the_same_trouble_is_told_once() -> None:
     assert tell(Trouble("server down")) is None
 
 
-def test_without_a_terminal_there_are_plain_lines() -> None:
-    lines: list[str] = []
-    with Plain(narrator(), lines.append) as terminal:
-        terminal.show(Started(RUN, 1, False))
-        terminal.show(Published(RUN, "id", None))
-    assert len(lines) == 1
+def test_colours_and_control_characters_of_a_log_are_not_repeated() -> None:
+    assert printable("\x1b[1;31mred\x1b[0m and\rback\n\ttab") == "red andback\n\ttab"
+    failure = Failure("error", "\x1b[31mbad", "one\n\x1b[2Ktwo")
+    assert "\x1b" not in str(narrator().line(Ended(RUN, failure, True, LOG)))
+    assert "\x1b" not in str(narrator().line(Ended(RUN, failure, False, LOG)))
 
 
-def test_the_live_view_has_a_line_for_each_run_under_way_and_ends_stay() -> None:
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=True, width=120, color_system=None)
-    with Animated(narrator(), console) as terminal:
-        terminal.show(Started(RUN, 1, False))
-        terminal.show(EpochDone(RUN, EVENT))
-        terminal._live.refresh()
-        assert "▸ lenet5 · seed 0" in out.getvalue()
-        assert "epoch 2/3" in out.getvalue()
-        terminal.show(Ended(RUN, RESULT, False, LOG))
-        assert terminal.rows == {}
-    assert "done: test/accuracy 0.8000" in out.getvalue()
+def test_durations_are_as_coarse_as_they_are_long() -> None:
+    shown = [duration(each) for each in (0, 45, 59.6, 170, 3570, 4800, 86_390, 90_000, 180_000)]
+    assert shown == ["0 s", "45 s", "1 min", "3 min", "1 h 0 min", "1 h 20 min", "1 d 0 h", "1 d 1 h", "2 d 2 h"]
+
+
+def test_the_progress_line_has_counts_and_the_time_left() -> None:
+    assert progress_line(38, 2, 160, 700) == "[40/200] 38 done, 2 failed, 160 left · about 12 min left"
+    assert progress_line(3, 0, 1, None) == "[3/4] 3 done, 1 left"
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
     assert table([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]
 
 
-@pytest.mark.slow
-def test_in_a_real_terminal_the_view_moves_and_the_summary_stays(tmp_path: Path) -> None:
-    (tmp_path / "experiments.yaml").write_text(
-        "name: tiny\ndata: {source: synthetic, train_size: 200, test_size: 50}\ndefaults: {model: lenet5, epochs: 2}\n"
-    )
+def test_a_sparkline_runs_from_the_smallest_to_the_largest_value() -> None:
+    assert sparkline([0.0, 0.5, 1.0]) == "▁▅█"
+    assert sparkline([3.0, 2.0, 1.0]) == "█▅▁"
+    assert sparkline([0.5, 0.5]) == "▄▄"
+    assert sparkline([0.0, None, float("nan"), 1.0]) == "▁  █"
+    assert sparkline([]) == ""
+
+
+def test_a_sparkline_of_many_epochs_shows_the_last_ones_on_the_scale_of_all() -> None:
+    assert sparkline([0.0, *[1.0] * 30], 12) == "█" * 12
+
+
+def test_the_bar_fills_by_halves_of_a_cell() -> None:
+    assert ["".join(bar(share, 4)) for share in (0, 0.13, 0.5, 1, 2)] == ["────", "╸───", "━━──", "━━━━", "━━━━"]
+
+
+def test_a_shortened_name_keeps_its_seed() -> None:
+    assert shorten("resnet18 · seed 3", 20) == "resnet18 · seed 3"
+    assert shorten("vit_tiny_patch16_224, lr 1e-3 · seed 3", 24) == "vit_tiny_patch… · seed 3"
+    assert shorten("vit_tiny_patch16_224, lr 1e-3 · seed 3", 10) == "vit_tiny_…"
+    assert cell_len(shorten("木木木木木木木木 · seed 3", 15)) <= 15
+
+
+def test_a_run_under_way_has_a_line_with_epoch_curve_value_and_time() -> None:
+    state = progress()
+    state.apply(Started(RUN, 1, False), NOON)
+    assert drawn(state)[2].split() == ["▸", "lenet5", "·", "seed", "0", "0/3", "1", "min"]
+    for epoch, value in ((1, 0.5), (2, 0.875)):
+        event = Event(epoch, epoch, NOON + 10 * epoch, {"val/accuracy": value})
+        state.apply(EpochDone(RUN, event), NOON + 10 * epoch)
+    heading, row = drawn(state, now=NOON + 20)[1:3]
+    assert heading.split() == ["epoch", "val", "accuracy", "%", "↑", "left"]
+    assert row.split() == ["▸", "lenet5", "·", "seed", "0", "2/3", "▁█", "87.5", "10", "s"]
+
+
+def test_a_run_that_may_stop_early_has_an_upper_bound_and_one_that_nobody_knows_has_none() -> None:
+    run = Run(DataSpec("digits"), "lenet5", data_digest="a", epochs=3, early_stopping=2)
+    known, unknown = progress([run]), progress(seconds=None)
+    known.apply(Started(run, 1, False), NOON)
+    unknown.apply(Started(RUN, 1, False), NOON)
+    assert drawn(known)[2].endswith("≤ 1 min")
+    assert drawn(unknown)[2].endswith("–")
+    assert "about" not in drawn(unknown)[-1]
+
+
+def test_the_summary_counts_and_foretells() -> None:
+    runs = many(8)
+    state = progress(runs, workers=2, seconds=600)
+    state.apply(Ended(runs[0], FAILURE, False, LOG), NOON + 60)
+    state.apply(Ended(runs[1], RESULT, False, LOG), NOON + 60)
+    summary, best = drawn(state, now=NOON + 60)[-2:]
+    assert summary == "━━━━━━" + "─" * 18 + "  1 done, 1 failed, 6 left · 1 min so far · about 30 min left"
+    assert best == "best so far: test/accuracy 0.8000, lenet5 · seed 1"
+
+
+def test_what_happens_besides_training_has_a_line() -> None:
+    state = progress()
+    assert not any("▸" in line for line in drawn(state))
+    state.apply(Ended(RUN, RESULT, False, LOG), NOON)
+    assert "▸ publishing to MLflow" in drawn(state)
+    state.apply(Measuring(RUN, 3, 9), NOON)
+    assert "▸ measuring the speed of lenet5 (3/9), nothing else runs" in drawn(state)
+
+
+def test_columns_do_not_move_when_runs_come_and_go() -> None:
+    runs = [*many(2), *many(2, "a_model_with_a_much_longer_name")]
+    state = progress(runs)
+    state.apply(Started(runs[0], 1, False), NOON)
+    short = drawn(state)[1].index("epoch")
+    state.apply(Started(runs[3], 1, False), NOON)
+    assert drawn(state)[1].index("epoch") == short
+
+
+@pytest.mark.parametrize("width", [200, 100, 80, 60, 44, 20])
+@pytest.mark.parametrize("height", [50, 24, 10, 5, 3])
+def test_the_view_fits_into_any_terminal(width: int, height: int) -> None:
+    runs = many(16, "a_model_with_a_long_name_and_many_settings_木木木木")
+    state = progress(runs, workers=16)
+    for run in runs:
+        state.apply(Started(run, 1, False), NOON)
+        state.apply(EpochDone(run, EVENT), NOON)
+    lines = drawn(state, width, height)
+    rows = sum(line.startswith("▸") for line in lines)
+    assert len(lines) < max(height, 4)
+    assert all(cell_len(line) < width for line in lines)
+    if rows < 16:
+        assert f"… and {16 - rows} more" in lines
+
+
+def test_without_a_terminal_there_are_plain_lines() -> None:
+    lines: list[str] = []
+    with Plain(narrator(), lines.append, progress()) as terminal:
+        terminal.show(Started(RUN, 1, False))
+        terminal.show(Published(RUN, "id", None))
+    assert len(lines) == 1
+
+
+def test_epochs_of_an_earlier_attempt_are_not_told_again() -> None:
+    lines: list[str] = []
+    with Plain(narrator(), lines.append, progress(), clock=lambda: NOON) as terminal:
+        terminal.show(Started(RUN, 2, False))
+        terminal.show(EpochDone(RUN, Event(1, 1, NOON - 500, {})))
+        terminal.show(EpochDone(RUN, Event(2, 2, NOON + 10, {})))
+    assert [line.partition(": ")[2][:9] for line in lines] == ["started, ", "epoch 2/3"]
+
+
+def test_a_sweep_of_many_runs_tells_failures_and_now_and_then_how_far_it_is() -> None:
+    runs = many(200)
+    state, lines, clock = progress(runs, workers=4, seconds=31.0), list[str](), Clock()
+    with Plain(Narrator(state.names, "test/accuracy", 200), lines.append, state, clock) as terminal:
+        for clock.now, event in sorted(whole_sweep(runs, 4), key=lambda each: each[0]):
+            terminal.show(event)
+        terminal.show(Notice("the fork server was started again"))
+    failures = [line for line in lines if "FAILED" in line]
+    steps = [line for line in lines if " left · about " in line]
+    assert len(failures) == 4
+    assert all("error: loss NaN at step 3\n    log: log.txt" in line for line in failures)
+    assert 15 <= len(steps) <= 20
+    assert steps[3] == "[40/200] 40 done, 160 left · about 21 min left"
+    assert lines == [line for line in lines if line in failures or line in steps or "fork server" in line]
+
+
+def test_a_sweep_of_slow_runs_says_every_five_minutes_that_it_lives() -> None:
+    runs, lines, clock = many(50), list[str](), Clock()
+    state = progress(runs)
+    with Plain(Narrator(state.names, "test/accuracy", 50), lines.append, state, clock) as terminal:
+        terminal.show(Started(runs[0], 1, False))
+        for minute in range(1, 61):
+            clock.now = NOON + 60 * minute
+            terminal.show(EpochDone(runs[0], Event(minute, minute, clock.now, {})))
+    assert len(lines) == 12
+
+
+def test_many_runs_in_a_terminal_leave_lines_only_where_they_fail() -> None:
+    runs, out, clock = many(200), io.StringIO(), Clock()
+    state = progress(runs, workers=4, seconds=31.0)
+    console = Console(file=out, force_terminal=True, width=100, height=30, color_system=None)
+    tell = Narrator(state.names, "test/accuracy", 200)
+    with Animated(tell, console, state, clock) as terminal:
+        for clock.now, event in sorted(whole_sweep(runs, 4), key=lambda each: each[0]):
+            terminal.show(event)
+        terminal.refresh()
+        assert "196 done, 4 failed, 0 left" in out.getvalue()
+        assert "best so far: test/accuracy 0.8000, lenet5 · seed 0" in out.getvalue()
+    assert out.getvalue().count("FAILED") == 4
+    assert out.getvalue().count("log: log.txt") == 4
+    assert ": done:" not in out.getvalue()
+
+
+def test_the_live_view_has_a_line_for_each_run_under_way_and_ends_stay() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120, color_system=None)
+    state = progress()
+    with Animated(narrator(), console, state) as terminal:
+        terminal.show(Started(RUN, 1, False))
+        terminal.show(EpochDone(RUN, EVENT))
+        terminal.refresh()
+        assert "▸ lenet5 · seed 0  " in out.getvalue()
+        assert " 2/3 " in out.getvalue()
+        terminal.show(Ended(RUN, RESULT, False, LOG))
+        assert state.running == {}
+    assert "done: test/accuracy 0.8000" in out.getvalue()
+
+
+def test_a_long_path_is_not_broken_into_lines() -> None:
+    out, path = io.StringIO(), Path("/results") / ("directory with a name " * 9) / "log.txt"
+    with Animated(narrator(), Console(file=out, force_terminal=True, width=60, color_system=None), progress()) as view:
+        view.show(Ended(RUN, FAILURE, False, path))
+    assert f"log: {path}" in out.getvalue()
+
+
+@pytest.mark.parametrize("no_colour", ["", "1"])
+def test_no_color_is_honoured(no_colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    out = io.StringIO()
+    with Animated(narrator(), Console(file=out, force_terminal=True, color_system="256"), progress()) as terminal:
+        terminal.show(Started(RUN, 1, False))
+        terminal.show(Ended(RUN, FAILURE, False, LOG))
+        terminal.refresh()
+    assert bool(COLOUR.search(out.getvalue())) is not bool(no_colour)
+
+
+class Screen(io.StringIO):
+    """A text file that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "term", "kind"),
+    [(Screen(), "xterm", Animated), (Screen(), "dumb", Plain), (io.StringIO(), "xterm", Plain)],
+)
+def test_the_view_moves_only_where_the_cursor_can(
+    stream: io.StringIO, term: str, kind: type[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert type(choose(narrator(), print, stderr=True)) is kind
+
+
+def test_a_pipe_gets_no_control_codes_even_if_colours_are_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert isinstance(choose(narrator(), print, stderr=False), Plain)
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("eager_threads")
+def test_events_and_drawing_may_come_from_two_threads() -> None:
+    runs = many(200)
+    state = progress(runs, workers=16)
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, height=30)
+    terminal = Animated(Narrator(state.names, "test/accuracy", 200), console, state)
+    with ThreadPoolExecutor(1) as pool:
+        drawing = pool.submit(lambda: [terminal._draw() for _ in range(300)])
+        while not drawing.done():
+            for run in runs[:16]:
+                terminal.show(Started(run, 1, False))
+            for run in runs[:16]:
+                terminal.show(Ended(run, Failure("killed", "no memory"), True, LOG))
+        drawing.result()
+
+
+SYNTHETIC = """
+import time
+from pathlib import Path
+from benchmark.run import DataSpec, Run
+from benchmark.rundir import Event, Failure
+from benchmark.sweep_events import Ended, EpochDone, Started
+from benchmark.terminal import choose
+from benchmark.words import Narrator
+
+run = Run(DataSpec("digits"), "lenet5", data_digest="a", epochs=3)
+narrator = Narrator({run.run_id: "lenet5 · seed 0"}, "test/accuracy", 1)
+with choose(narrator, print, stderr=False, todo=[run], expected=lambda run: 60.0) as terminal:
+    terminal.show(Started(run, 1, False))
+    terminal.show(EpochDone(run, Event(1, 1, time.time(), {"val/accuracy": 0.5})))
+    time.sleep(1.2)
+    terminal.show(Ended(run, Failure("oom", "no memory"), False, Path("log.txt")))
+print("the end")
+"""
+
+
+def in_a_terminal(command: Sequence[str], directory: Path, variables: Mapping[str, str]) -> tuple[int, str]:
+    """The exit status of a program that runs in a pseudo-terminal, and all that it wrote there."""
     parent, child = pty.openpty()
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmark", "run"], cwd=tmp_path, env=variables, stdout=child, stderr=child
-    )
+    inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    environment = {**inherited, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "120", **variables}
+    process = subprocess.Popen(command, cwd=directory, env=environment, stdin=child, stdout=child, stderr=child)
     os.close(child)
     shown = b""
     while True:
@@ -105,7 +403,32 @@ def test_in_a_real_terminal_the_view_moves_and_the_summary_stays(tmp_path: Path)
         except OSError:  # the terminal is closed
             break
     os.close(parent)
-    text = shown.decode(errors="replace")
-    assert process.wait(60) == 0, text
-    assert "▸ lenet5" in text
+    return process.wait(60), shown.decode(errors="replace")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["colours", "NO_COLOR", "dumb"])
+def test_a_real_terminal_gets_what_it_can_show(variables: dict[str, str], tmp_path: Path) -> None:
+    status, text = in_a_terminal([sys.executable, "-c", SYNTHETIC], tmp_path, variables)
+    assert status == 0, text
+    assert "FAILED, oom: no memory" in text
+    assert text.rstrip().endswith("the end")
+    assert bool(COLOUR.search(text)) is (not variables)
+    if variables.get("TERM") == "dumb":
+        assert "\x1b" not in text
+        assert "started" in text
+    else:
+        assert "▸ " in text
+        assert "\x1b[?25h" in text  # the cursor is there again
+
+
+@pytest.mark.slow
+def test_in_a_real_terminal_the_view_moves_and_the_summary_stays(tmp_path: Path) -> None:
+    (tmp_path / "experiments.yaml").write_text(
+        "name: tiny\ndata: {source: synthetic, train_size: 200, test_size: 50}\ndefaults: {model: lenet5, epochs: 2}\n"
+    )
+    status, text = in_a_terminal([sys.executable, "-m", "benchmark", "run"], tmp_path, {"TERM": "xterm"})
+    assert status == 0, text
+    assert "▸ " in text
+    assert "lenet5" in text
     assert "1 of 1 runs done" in text

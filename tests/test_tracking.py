@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -78,6 +79,13 @@ def finished_run(place: Path, run: Run | None = None) -> tuple[Run, RunDir]:
         rundir.append_event(epoch(number))
     finish(rundir)
     return run, rundir
+
+
+def write_profile(rundir: RunDir, speed: float, at: float) -> None:
+    """A profile taken at ``at``, Unix seconds."""
+    rundir.write_profile({"speed/images_per_second": speed, "speed/latency_ms_p50": None})
+    path = rundir.path / "profile.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "time": at}))
 
 
 def rows(place: Path) -> dict[str, int]:
@@ -255,17 +263,6 @@ def test_a_failure_half_taken_back_is_gone_after_the_success(place: Path) -> Non
     assert not [name for name in active(place)[0].data.tags if "failure" in name]
 
 
-def test_a_request_that_arrives_late_is_deleted_before_the_commit(place: Path) -> None:
-    run = a_run()
-    rundir, live = new_rundir(place, run), publisher(place)
-    found = live.publish(run, rundir, UUID, None)
-    mlflow = client(place)
-    mlflow.create_run(mlflow.get_experiment_by_name(NAME).experiment_id, tags={"benchmark.uuid": UUID})
-    finish(rundir)
-    live.publish(run, rundir, UUID, found.mlflow_run_id)
-    assert [each.info.run_id for each in active(place)] == [found.mlflow_run_id]
-
-
 def test_a_run_deleted_by_hand_is_made_anew(place: Path) -> None:
     run = a_run()
     rundir, live = new_rundir(place, run), publisher(place)
@@ -301,16 +298,77 @@ def test_a_failed_run_says_why_and_a_later_success_takes_it_back(place: Path) ->
     assert not [name for name in done.data.tags if "failure" in name]
 
 
-def test_a_profile_taken_later_is_added(place: Path) -> None:
+def test_a_profile_taken_later_is_added_and_leaves_the_rest_alone(place: Path) -> None:
     run, rundir = finished_run(place)
-    live = publisher(place)
+    drawn: list[str] = []
+
+    def draw(rundir: RunDir, run: Run) -> Mapping[str, bytes]:
+        drawn.append(run.run_id)
+        return confusion_png(rundir, run)
+
+    live = publisher(place, artifacts=draw)
     first = live.publish(run, rundir, UUID, None)
+    (before,) = active(place)
+    commits = {first.commit}
     for speed in (420.0, 400.0):
-        rundir.write_profile({"speed/images_per_second": speed, "speed/latency_ms_p50": None})
-        os.utime(rundir.path / "profile.json", (START + 100 - speed, START + 500 - speed))
+        write_profile(rundir, speed, START + 500 - speed)
         second = live.publish(run, rundir, UUID, first.mlflow_run_id)
-        assert second.commit != first.commit
-        assert active(place)[0].data.metrics["speed/images_per_second"] == speed
+        commits.add(second.commit)
+        (now,) = active(place)
+        assert now.data.metrics["speed/images_per_second"] == speed
+        assert now.data.tags["benchmark.commit"] == before.data.tags["benchmark.commit"] == first.commit
+        assert (now.info.status, now.info.end_time) == (before.info.status, before.info.end_time)
+    assert len(commits) == 3
+    assert drawn == [run.run_id]
+
+
+def test_a_profile_published_again_adds_nothing(place: Path) -> None:
+    run, rundir = finished_run(place)
+    publisher(place).publish(run, rundir, UUID, None)
+    write_profile(rundir, 420.0, START + 80)
+    first = publisher(place).publish(run, rundir, UUID, None)
+    before = rows(place)
+    os.utime(rundir.path / "profile.json", (START, START))  # its own time counts, not the file's
+    client(place).delete_tag(first.mlflow_run_id, "benchmark.profile")  # as if it had been killed just before
+    assert publisher(place).publish(run, rundir, UUID, first.mlflow_run_id) == first
+    assert publisher(place).publish(run, rundir, UUID, first.mlflow_run_id) == first
+    assert rows(place) == before
+    (speed,) = client(place).get_metric_history(first.mlflow_run_id, "speed/images_per_second")
+    assert speed.timestamp == (START + 80) * 1000
+
+
+def test_a_profile_that_is_there_from_the_beginning_is_published_with_the_result(place: Path) -> None:
+    run, rundir = finished_run(place)
+    write_profile(rundir, 420.0, START + 80)
+    found = publisher(place).publish(run, rundir, UUID, None)
+    (whole,) = active(place)
+    assert whole.data.metrics["speed/images_per_second"] == 420.0
+    assert f"{whole.data.tags['benchmark.commit']}:{whole.data.tags['benchmark.profile']}" == found.commit
+
+
+def test_a_broken_profile_does_not_keep_back_the_result(place: Path) -> None:
+    run, rundir = finished_run(place)
+    (rundir.path / "profile.json").write_text("{torn")
+    assert publisher(place).publish(run, rundir, UUID, None).commit
+    assert active(place)[0].data.metrics["test/accuracy"] == 0.875
+
+
+def test_a_run_that_is_run_again_has_its_own_curve_and_no_old_profile(place: Path) -> None:
+    run, rundir = finished_run(place)
+    write_profile(rundir, 420.0, START + 80)
+    live = publisher(place)
+    found = live.publish(run, rundir, UUID, None)
+    rundir.clear_epochs()
+    rundir.clear_outcome()
+    for number in (1, 2, 3):
+        rundir.append_event(Event(number, number, START + 1000 + number, {"val/accuracy": 0.9}))
+    finish(rundir, 0.95)
+    assert live.publish(run, rundir, UUID, found.mlflow_run_id).commit
+    history = client(place).get_metric_history(found.mlflow_run_id, "val/accuracy")
+    assert [each.timestamp for each in history if each.value == 0.9] == [(START + 1000 + n) * 1000 for n in (1, 2, 3)]
+    (again,) = active(place)
+    assert again.data.metrics["test/accuracy"] == 0.95
+    assert "benchmark.profile" not in again.data.tags
 
 
 def test_figures_that_cannot_be_drawn_leave_the_run_uncommitted(place: Path) -> None:
@@ -349,10 +407,12 @@ Publisher(sys.argv[2], sys.argv[3], data=FACTS, artifacts=draw).publish(rundir.r
 """
 
 
-def child(place: Path, rundir: RunDir, way: str) -> subprocess.CompletedProcess[str]:
+def child(place: Path, rundir: RunDir, way: str, **environment: str) -> subprocess.CompletedProcess[str]:
     arguments = [str(rundir.path), sqlite_uri(place / "mlflow.db"), NAME, way]
     command = [sys.executable, "-W", "default::UserWarning", "-c", CHILD, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.mark.slow
@@ -367,6 +427,25 @@ def test_a_publisher_killed_in_the_middle_is_made_good_by_the_next(place: Path) 
     assert whole.info.run_id == half.info.run_id == found.mlflow_run_id
     assert whole.data.tags["benchmark.commit"] == found.commit
     assert len(client(place).get_metric_history(found.mlflow_run_id, "train/loss")) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["created", "epochs", "uncommitted", "committed"])
+def test_a_publisher_killed_at_any_place_leaves_no_trace(place: Path, tmp_path: Path, point: str) -> None:
+    run, rundir = finished_run(place)
+    write_profile(rundir, 420.0, START + 80)
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    shutil.copy(place / "mlflow.db", undisturbed)
+    publisher(undisturbed, commit="").publish(run, rundir, UUID, None)
+    marker = tmp_path / "marker"
+    assert child(place, rundir, "publish", BENCHMARK_FAILPOINT=f"publish.{point}:{marker}").returncode == -9
+    (half,) = active(place)
+    assert ("benchmark.commit" in half.data.tags) == (point == "committed")
+    assert bool(half.data.metrics) == (point != "created")
+    assert publisher(place, commit="").publish(run, rundir, UUID, None).mlflow_run_id == half.info.run_id
+    assert rows(place) == rows(undisturbed)
+    assert active(place)[0].info.status == "FINISHED"
 
 
 @pytest.mark.slow

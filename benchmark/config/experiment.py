@@ -22,9 +22,15 @@ class LaunchSettings:
         "fast_local", "fast_local: host processes; local (Docker) and aws (SageMaker) are not there yet"
     )
     workers: int | Literal["auto"] = key("auto", "runs at a time; auto: the cores over the threads of a run", ge=1)
-    start: Literal["auto", "spawn"] = key("auto", "how worker processes come to be; spawn: a fresh Python each")
-    timeout: float | None = key(None, "seconds that a run may take; null: no limit", gt=0)
+    start: Literal["auto", "fork", "spawn"] = key(
+        "auto", "how workers come to be; fork: from a warm server; spawn: a fresh Python each; auto: fork on Linux"
+    )
+    timeout: float | None = key(
+        600.0, "seconds without an ended epoch and without processor time before a run is stopped; null: never", gt=0
+    )
+    time_limit: float | None = key(None, "seconds that a run may take in all; null: no limit", gt=0)
     retries: int = key(2, "further attempts after a kill, a timeout or an infrastructure failure", ge=0)
+    profile: bool = key(True, "measure the speed of each model, once on this machine, when nothing trains")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from benchmark.catalogue import ModelFacts, ModelSpec
 from benchmark.training import models
+from benchmark.training.activations import count_activations
 from benchmark.training.macs import count_macs
 from benchmark.training.models import ModelError
 from benchmark.training.timm_models import patch_size
@@ -37,7 +38,7 @@ def main(requests: IO[str], answers: IO[str]) -> None:
 
 
 def facts(spec: ModelSpec) -> ModelFacts:
-    """Parameters, multiply-adds and minimum size; what is wrong with ``spec`` stands in ``error``.
+    """Parameters, multiply-adds, activations and minimum size; what is wrong with ``spec`` stands in ``error``.
 
     Where only the images are too small (or of a size that does not fit), ``minimum_size`` is the next larger size that
     works and the other numbers are those at that size.
@@ -70,7 +71,9 @@ def _measured(
 ) -> ModelFacts:
     network = _build(spec, args, size)
     parameters = sum(each.numel() for each in network.parameters())
-    return ModelFacts(parameters, count_macs(network, size, spec.channels), words, minimum, error)
+    macs = count_macs(network, size, spec.channels)
+    activations, widest = count_activations(network, size, spec.channels)
+    return ModelFacts(parameters, macs, words, minimum, error, activations, widest)
 
 
 def _larger(spec: ModelSpec, args: Mapping[str, Any]) -> int | None:

@@ -5,8 +5,10 @@ The host's and the user's names are left out, since results are published.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,9 +26,10 @@ def environment(device: torch.device | str = "cpu") -> dict[str, str | int | flo
     the kind and name of the accelerator), and on CUDA its version as ``cuda``.
     """
     device = torch.device(device)
-    facts: dict[str, str | int | float] = {"python": platform.python_version(), **_versions()}
-    facts |= {
-        "platform": platform.platform(),
+    facts: dict[str, str | int | float] = {
+        "python": platform.python_version(),
+        **versions(),
+        "platform": _PLATFORM,
         "cpu": cpu_name(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cpus": usable_cpus(),
@@ -36,6 +39,11 @@ def environment(device: torch.device | str = "cpu") -> dict[str, str | int | flo
     if device.type == "cuda":
         facts |= {"device": f"cuda: {torch.cuda.get_device_name(device)}", "cuda": str(torch.version.cuda)}
     return facts
+
+
+def versions() -> dict[str, str]:
+    """Each of ``LIBRARIES`` that is installed, and its version."""
+    return dict(_VERSIONS)
 
 
 def cpu_name(path: Path = Path("/proc/cpuinfo")) -> str:
@@ -55,11 +63,12 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _versions() -> dict[str, str]:
-    found = {}
+def _versions() -> Iterator[tuple[str, str]]:
     for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(PackageNotFoundError):
+            yield name, version(name)
+
+
+# Looked up when this module is imported: a job that is forked from a process which has done so has them for nothing.
+_VERSIONS = dict(_versions())
+_PLATFORM = platform.platform()

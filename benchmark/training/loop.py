@@ -1,12 +1,12 @@
 """The training loop: epochs over batches cut from memory, validation after each, the best epoch's weights kept.
 
-Every random choice is a function of (seed, epoch), so that an interrupted run can go on where it stopped and end bit
-by bit where an undisturbed one ends.
+The order of images and their augmentation are functions of (seed, epoch); all other state, the random generators'
+included, is in the checkpoint after each epoch.  So an interrupted run goes on where it stopped and ends bit by bit
+where an undisturbed one ends.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +17,10 @@ from torch import Tensor, nn
 
 from benchmark.run import Run
 from benchmark.rundir import Event
+from benchmark.training import random_state
+from benchmark.training.best import Best
+from benchmark.training.checkpoint import Checkpoint, State
+from benchmark.training.checkpoints import Keeper, NoCheckpoints
 from benchmark.training.data import (
     Normalize,
     PreparedData,
@@ -32,7 +36,6 @@ from benchmark.training.models import AUX_WEIGHT
 from benchmark.training.optim import Criterion, Schedule, make_criterion, make_optimizer, make_schedule
 from benchmark.training.transforms import augmentation
 
-LOWER_IS_BETTER = frozenset({"val/log_loss"})
 CHECK_EVERY = 50
 """Steps between looks at the losses: each look waits for the device."""
 
@@ -56,47 +59,33 @@ class Trained:
     images: int
 
 
-@dataclass
-class Best:
-    """The best epoch by validation so far, and a copy of its weights."""
-
-    metric: str
-    epoch: int = 0
-    value: float = -math.inf
-    log_loss: float = math.inf
-    weights: dict[str, Tensor] | None = None
-
-    def consider(self, event: Event, model: nn.Module) -> None:
-        """Keeps the weights when the epoch is better; equal values are told apart by log loss, then the earlier."""
-        value, log_loss = event.metrics[self.metric], event.metrics["val/log_loss"]
-        if value is not None and log_loss is not None:
-            self._compare(event.epoch, value, log_loss, model)
-
-    def _compare(self, epoch: int, value: float, log_loss: float, model: nn.Module) -> None:
-        signed = -value if self.metric in LOWER_IS_BETTER else value
-        if (signed, -log_loss) > (self.value, -self.log_loss):
-            self.epoch, self.value, self.log_loss = epoch, signed, log_loss
-            self.weights = {name: each.detach().clone() for name, each in model.state_dict().items()}
-
-
 def train(
-    run: Run, data: PreparedData, model: nn.Module, normalize: Normalize, on_epoch: Callable[[Event], None]
+    run: Run,
+    data: PreparedData,
+    model: nn.Module,
+    normalize: Normalize,
+    on_epoch: Callable[[Event], None],
+    checkpoints: Keeper | None = None,
 ) -> Trained:
     """Trains ``model`` in place and leaves in it the weights of the best epoch by validation.
 
     Args:
         run: every hyperparameter.
         data: decoded images; only its training and validation splits are looked at.
-        model: on its device.
+        model: on its device, as fresh from the run's seed.
         normalize: makes float batches on that device.
-        on_epoch: called with each epoch's metrics.
+        on_epoch: called with the metrics of each epoch, before its checkpoint is saved.
+        checkpoints: where training goes on, and what keeps the state after each epoch; by default it starts anew.
 
     Raises:
         Diverged: the loss or the outputs are not finite.
         OptimError: the optimizer's keys are wrong.
     """
-    learner, best, seconds, epoch = Learner.of(run, data, model, normalize), Best(run.select), 0.0, 0
-    for epoch in range(1, run.epochs + 1):
+    keeper = checkpoints or NoCheckpoints()
+    learner, best = Learner.of(run, data, model, normalize), Best(run.select)
+    epoch, seconds = _go_on(learner, best, keeper.newest())
+    while epoch < run.epochs and not (run.early_stopping and best.waited(epoch) >= run.early_stopping):
+        epoch += 1
         started = time.perf_counter()
         learned = learner.epoch(epoch)
         seconds += time.perf_counter() - started
@@ -104,11 +93,19 @@ def train(
         event = Event(epoch, epoch * learner.steps, time.time(), metrics)
         on_epoch(event)
         best.consider(event, model)
-        if run.early_stopping and epoch - best.epoch >= run.early_stopping:
-            break
+        keeper.save(Checkpoint(epoch, seconds, **learner.state_dict(), best=best.state_dict(epoch)))
     if best.weights is not None:
         model.load_state_dict(best.weights)
     return Trained(best.epoch or epoch, epoch, seconds, epoch * len(data.train))
+
+
+def _go_on(learner: Learner, best: Best, saved: Checkpoint | None) -> tuple[int, float]:
+    """Puts training where a checkpoint left it: how many epochs are done, and the seconds they took."""
+    if saved is None:
+        return 0, 0.0
+    learner.load_state_dict(saved)
+    best.load_state_dict(saved.best, saved.model)
+    return saved.epoch, saved.seconds
 
 
 @dataclass(frozen=True)
@@ -147,6 +144,22 @@ class Learner:
                 _check(losses[: index + 1], (number - 1) * self.steps)
         rate = self.optimizer.param_groups[0]["lr"]
         return {"train/loss": float(losses.mean()), "train/accuracy": float(correct) / seen, "train/lr": rate}
+
+    def state_dict(self) -> dict[str, State]:
+        """The parts of a :class:`Checkpoint` that change while learning."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": random_state.current(self.normalize.device),
+        }
+
+    def load_state_dict(self, saved: Checkpoint) -> None:
+        """Parameters are written in place and keep their layout in memory; the random state comes last."""
+        self.model.load_state_dict(saved.model)
+        self.optimizer.load_state_dict(saved.optimizer)
+        self.schedule.load_state_dict(saved.schedule)
+        random_state.restore(saved.random, self.normalize.device)
 
     def validate(self, split: Split, epoch: int) -> dict[str, float | None]:
         """The cheap ``val/…`` metrics of the network as it is.

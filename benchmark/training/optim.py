@@ -31,6 +31,10 @@ class Schedule(Protocol):
         """After an optimizer step: sets the learning rate of the next."""
         ...
 
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
 
 class Criterion(nn.Module):
     """Cross-entropy with label smoothing, or focal loss (Lin et al. 2017), averaged over the batch.
@@ -115,6 +119,13 @@ class _Timm:
         self._step += 1
         self._scheduler.step_update(self._step)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self._step, "scheduler": self._scheduler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._step = state["step"]
+        self._scheduler.load_state_dict(state["scheduler"])
+
 
 class _OneCycle:
     def __init__(self, scheduler: OneCycleLR) -> None:
@@ -122,3 +133,9 @@ class _OneCycle:
 
     def advance(self) -> None:
         self._scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self._scheduler.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._scheduler.load_state_dict(state)

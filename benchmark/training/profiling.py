@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -78,26 +78,37 @@ class ResourceMeter:
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
+        self._earlier = {"cost/seconds": 0.0, "cost/cpu_seconds": 0.0}
         self.values: dict[str, float | None] = {}
 
     def __enter__(self) -> Self:
         self._load = os.getloadavg()[0]
-        self._cpu = _cpu_seconds()
+        self._started, self._cpu = time.perf_counter(), _cpu_seconds()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Fills ``values``: ``cost/cpu_seconds`` of the process and its ended children, user and system;
+        """Fills ``values``: ``cost/seconds`` since entering, by the clock; ``cost/cpu_seconds`` of the process and its
+        ended children, user and system, both with what was carried;
         ``cost/peak_memory_bytes``, the most resident memory of the process since its start; ``cost/load``, the load
         average over the minute before entering; on CUDA ``cost/peak_gpu_memory_bytes``, the most that tensors held."""
         self.values = {
-            "cost/cpu_seconds": _cpu_seconds() - self._cpu,
+            **self.spent(),
             "cost/peak_memory_bytes": float(peak_memory()),
             "cost/load": self._load,
         }
         if self._device.type == "cuda":
             self.values["cost/peak_gpu_memory_bytes"] = float(torch.cuda.max_memory_allocated(self._device))
+
+    def spent(self) -> dict[str, float]:
+        """``cost/seconds`` and ``cost/cpu_seconds`` so far, inside the block."""
+        now = {"cost/seconds": time.perf_counter() - self._started, "cost/cpu_seconds": _cpu_seconds() - self._cpu}
+        return {name: value + self._earlier[name] for name, value in now.items()}
+
+    def carry(self, spent: Mapping[str, float]) -> None:
+        """Adds what an interrupted attempt had :meth:`spent`."""
+        self._earlier = {name: value + spent[name] for name, value in self._earlier.items()}
 
 
 def peak_memory() -> int:

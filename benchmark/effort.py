@@ -1,0 +1,109 @@
+"""What a run asks of a machine, from what is known of its model and data, before any run has finished.
+
+Time is the sum of three rates, fitted to 21 runs of 14 networks on one core: arithmetic (multiply-adds), memory
+traffic (activations), the optimizer (parameters).  That core is not yours; what counts is how runs compare.
+
+Memory is what the process holds for itself, on the CPU: weights, gradients, the best epoch's copy, the optimizer's
+states, activations.  The decoded images are left out: all processes share them, and the kernel may drop them.
+
+Limit: on a GPU weights and activations are in its own memory, which nothing here is about.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from benchmark.catalogue import ModelFacts
+from benchmark.data.datasets import DataFacts
+from benchmark.run import Run
+
+START_SECONDS = 0.25
+MACS_PER_SECOND, ACTIVATIONS_PER_SECOND, UPDATES_PER_SECOND = 3.3e10, 1.4e8, 5.7e7
+FORWARD_SHARE = 1 / 3
+"""Of a training step: evaluation needs no backward pass."""
+
+FLOAT = 4
+SLACK = 1.25
+"""Work space of the kernels, and what the allocator cannot use: 21 runs of 14 networks took up to 1.4 times the sum, or
+some 40 MiB more than it where that is small."""
+CHECKPOINTS = 3
+"""Two are kept while the next is written."""
+NAME_BYTES, SMALL_FILES = 160, 256 * 1024
+"""Of an image's id in the predictions; of logs, curves and figures' data, and of what grows with the classes."""
+
+_STATES = tuple(
+    (states, re.compile(pattern))
+    for states, pattern in (
+        (5, r"kron"),
+        (4, r"c?adan"),
+        (3, r"c?mars|madgrad"),
+        (1, r"(n|c|fused|bnb)?(sgd|lar[cs]|lion|muon|novograd|adagrad|adafactor)|momentum|nesterov"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Expected of one run: multiply-adds (of training, forward passes only), seconds of a common core, bytes of memory
+    without those of an idle process, bytes of decoded images, bytes on disk at most and in the end."""
+
+    macs: float
+    seconds: float
+    memory: int
+    images: int
+    disk: int
+    disk_kept: int
+
+    @classmethod
+    def of(cls, run: Run, model: ModelFacts, data: DataFacts) -> Effort:
+        """The effort of ``run``, whose network is ``model`` and whose images are ``data``."""
+        assert run.image_size is not None
+        assert run.channels is not None
+        kept = _files(run, model, data)
+        checkpoint = FLOAT * model.parameters * (2 + optimizer_states(run))
+        return cls(
+            macs=float(model.macs * data.sizes["train"] * run.epochs),
+            seconds=_seconds(run, model, data),
+            memory=round(SLACK * FLOAT * (_weights(run, model) + _activations(run, model, data))),
+            images=sum(data.sizes.values()) * run.channels * run.image_size**2,
+            disk=kept + min(CHECKPOINTS, run.epochs) * checkpoint,
+            disk_kept=kept,
+        )
+
+
+def optimizer_states(run: Run) -> int:
+    """How many numbers the run's optimizer keeps for each parameter, rounded up."""
+    name = run.optimizer.lower()
+    if not run.momentum and name in ("momentum", "lars", "larc"):
+        return 0
+    return next((states for states, pattern in _STATES if pattern.match(name)), 2)
+
+
+def _seconds(run: Run, model: ModelFacts, data: DataFacts) -> float:
+    train, val, test = (data.sizes[name] for name in ("train", "val", "test"))
+    images = run.epochs * (train + FORWARD_SHARE * val) + FORWARD_SHARE * (val + test)
+    steps = run.epochs * -(-train // run.batch_size)
+    passes = images * (model.macs / MACS_PER_SECOND + model.activations / ACTIVATIONS_PER_SECOND)
+    return START_SECONDS + passes + steps * model.parameters / UPDATES_PER_SECOND
+
+
+def _weights(run: Run, model: ModelFacts) -> int:
+    """Values: the weights, their gradients, the best epoch's, the optimizer's."""
+    return model.parameters * (3 + optimizer_states(run))
+
+
+def _activations(run: Run, model: ModelFacts, data: DataFacts) -> int:
+    """Values: a training step keeps what it needs for its backward pass, which holds two gradients at a time; an
+    evaluation step holds what goes into an operation, what comes out, and perhaps a branch beside it."""
+    batch = min(run.batch_size, data.sizes["train"])
+    evaluated = min(run.eval_batch_size, max(data.sizes["val"], data.sizes["test"]))
+    return max(batch * (model.activations + 2 * model.widest), evaluated * 3 * model.widest)
+
+
+def _files(run: Run, model: ModelFacts, data: DataFacts) -> int:
+    """Bytes that stay: the model, a row for each predicted image, what the figures are drawn from."""
+    classes = len(data.classes)
+    rows = (data.sizes["val"] + data.sizes["test"]) * (FLOAT * classes + 8 + NAME_BYTES)
+    drawn = 2 * classes * (10_000 + 8 * classes) + 1000 * run.epochs
+    return FLOAT * model.parameters + rows + drawn + SMALL_FILES

@@ -1,0 +1,108 @@
+"""How long and how much memory a run will take, corrected by what finished runs took.
+
+A forecast is the run's :class:`~benchmark.effort.Effort` times a factor: by how much the nearest finished runs differed
+from theirs.  Nearest are other seeds of the same configuration, then the same model on images of the same size, the
+same model, its family, any run.  So every run has an estimate once one has finished, all in the same unit, and a
+configuration that has finished is expected to take what it took.  Time takes the median of the factors, memory the
+largest.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+from benchmark.effort import Effort
+from benchmark.families import family
+from benchmark.machine import available_memory
+from benchmark.run import Run, canonical_json
+from benchmark.rundir import Result
+
+__all__ = ["BASE", "Effort", "Forecast", "available_memory"]
+
+BASE = 740 * 2**20
+"""Bytes of a process that has imported torch (a build for CUDA, the largest) and trains a tiny network."""
+LEAST_BASE = BASE // 2
+"""A worker of a warm fork server has some 440 MiB resident, shared with its siblings but for 30."""
+
+Factors = defaultdict[Hashable, list[float]]
+
+
+class Forecast:
+    """What to expect of the runs in ``efforts`` (by run id), which grows better with each result.
+
+    Args:
+        finished: earlier runs and their results.
+    """
+
+    def __init__(self, efforts: Mapping[str, Effort], finished: Iterable[tuple[Run, Result]] = ()) -> None:
+        self._efforts = efforts
+        self._slowness: Factors = defaultdict(list)
+        self._largeness: Factors = defaultdict(list)
+        self._base: int | None = None
+        for run, result in finished:
+            self.learn(run, result)
+
+    def learn(self, run: Run, result: Result) -> None:
+        """Takes note of what a run took; a run that is not in ``efforts`` teaches nothing."""
+        if effort := self._efforts.get(run.run_id):
+            for group in _alike_in_time(run):
+                insort(self._slowness[group], spent(result) / effort.seconds)
+            if peak := result.metrics.get("cost/peak_memory_bytes"):
+                self._learn_memory(run, effort, int(peak))
+
+    def seconds(self, run: Run) -> float | None:
+        """Expected wall seconds of the whole job; ``None`` while nothing has finished."""
+        return self.weight(run) if self._slowness else None
+
+    def weight(self, run: Run) -> float:
+        """How long ``run`` takes compared with others: ``seconds`` where there are, those of a common core elsewhere.
+        Always finite and above 0, and of the same unit for all runs."""
+        known = next((found for group in _alike_in_time(run) if (found := self._slowness.get(group))), [1.0])
+        return self._efforts[run.run_id].seconds * _median(known)
+
+    def memory(self, run: Run) -> int:
+        """Bytes that the job's process will hold at most, the decoded images left out."""
+        effort = self._efforts[run.run_id]
+        known = next((found for group in _alike_in_memory(run) if (found := self._largeness.get(group))), None)
+        if known is not None:
+            return round((BASE + effort.memory) * known[-1])
+        return effort.memory + (BASE if self._base is None else self._base)
+
+    def disk(self, run: Run) -> int:
+        """Bytes that the run's directory will need at most, its checkpoints included."""
+        return self._efforts[run.run_id].disk
+
+    def disk_kept(self, run: Run) -> int:
+        """Bytes of them that stay when the run has its result."""
+        return self._efforts[run.run_id].disk_kept
+
+    def _learn_memory(self, run: Run, effort: Effort, peak: int) -> None:
+        """Images that were mapped when the peak was measured are not the process's own."""
+        own = max(peak - effort.images, effort.memory)
+        for group in _alike_in_memory(run):
+            insort(self._largeness[group], own / (BASE + effort.memory))
+        self._base = min(BASE, max(LEAST_BASE, own - effort.memory, self._base or 0))
+
+
+def spent(result: Result) -> float:
+    """Wall seconds of a run.  Those of a resumed run cover its last attempt only, those of training all attempts."""
+    seconds = (result.finished - result.started, result.metrics.get("cost/train_seconds") or 0.0)
+    return max(*seconds, 1e-3)
+
+
+def _alike_in_time(run: Run) -> tuple[Hashable, ...]:
+    """From the nearest runs to all."""
+    model = (run.model, canonical_json(dict(run.model_args)), run.threads, run.device)
+    return (run.configuration_id, (*model, run.image_size), model, family(run.model), "")
+
+
+def _alike_in_memory(run: Run) -> tuple[Hashable, ...]:
+    model = (run.model, canonical_json(dict(run.model_args)), run.device)
+    return (run.configuration_id, (*model, run.image_size, run.batch_size))
+
+
+def _median(values: Sequence[float]) -> float:
+    """Of sorted values."""
+    return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2

@@ -1,0 +1,106 @@
+"""What a sweep needs before it starts: which runs, over which decoded images, with how many workers, and where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark import forecast
+from benchmark.attempt import Limits
+from benchmark.config.experiment import LaunchSettings
+from benchmark.data import datasets
+from benchmark.mlflow_store import sqlite_path
+from benchmark.plan import Plan, PlannedRun
+from benchmark.profiles import Profiles
+from benchmark.run import Run
+from benchmark.sweep import Settings
+
+MEMORY_SHARE = 0.9
+"""Of the memory that is free, for workers; the rest is for the orchestrator and for errors of the forecast."""
+
+Form = tuple[str, int, int, str]
+
+
+class UsageProblem(Exception):
+    """An option that means nothing here; the message says what would."""
+
+
+@dataclass
+class Decoded:
+    """The decoded images of runs; each form is made when it is first asked for."""
+
+    places: dict[Form, Path] = field(default_factory=dict)
+
+    def __call__(self, run: Run) -> Path:
+        assert run.image_size is not None
+        assert run.channels is not None
+        form = (run.data_digest, run.image_size, run.channels, run.resize)
+        if form not in self.places:
+            self.places[form] = datasets.prepare(
+                run.data,
+                image_size=run.image_size,
+                channels=run.channels,
+                resize=run.resize,
+                cache=datasets.cache_directory(),
+            )
+        return self.places[form]
+
+
+def chosen(plan: Plan, retry: Iterable[str], rerun_stale: bool) -> list[PlannedRun]:
+    """The cells to run: new ones, and the failed and stale ones that were asked for.
+
+    Raises:
+        UsageProblem: ``retry`` names what there is not.
+    """
+    wanted = {cell.run.run_id for cell in plan.cells if cell.state == "new"}
+    for name in retry:
+        wanted |= _failed(plan, name)
+    if rerun_stale:
+        wanted |= {cell.run.run_id for cell in plan.cells if cell.state == "stale"}
+    return [cell for cell in plan.cells if cell.run.run_id in wanted]
+
+
+def _failed(plan: Plan, name: str) -> set[str]:
+    found = {cell.run.run_id for cell in plan.cells if cell.state == "failed" and _matches(cell, name)}
+    if not found and name != "all" and not any(cell.run.run_id.startswith(name) for cell in plan.cells):
+        kinds = sorted({c.outcome.failure.kind for c in plan.cells if c.outcome and c.outcome.failure})
+        known = f"the kinds are {', '.join(kinds)}" if kinds else "nothing has failed"
+        raise UsageProblem(f"--retry {name}: no failed run of this kind or id; {known}")
+    return found
+
+
+def _matches(cell: PlannedRun, name: str) -> bool:
+    assert cell.outcome is not None
+    assert cell.outcome.failure is not None
+    return name in ("all", cell.outcome.failure.kind) or cell.run.run_id.startswith(name)
+
+
+def places(plan: Plan, uri: str) -> Iterable[Path]:
+    """The directories that a sweep writes to."""
+    yield plan.directory
+    yield datasets.cache_directory()
+    store = sqlite_path(uri)
+    if store is not None:
+        yield store.absolute().parent
+
+
+def settings(launch: LaunchSettings, workers: int | None, todo: Sequence[Run]) -> Settings:
+    """How to sweep; ``workers`` is what the command line says."""
+    count = workers or (launch.workers if isinstance(launch.workers, int) else _fitting(todo))
+    memory = int(MEMORY_SHARE * forecast.available_memory())
+    return Settings(count, Limits(launch.timeout, launch.time_limit), launch.retries, memory)
+
+
+def profiles(plan: Plan) -> Profiles | None:
+    """Where speeds are kept, unless none is wanted."""
+    if not plan.experiment.launch.profile:
+        return None
+    return Profiles(datasets.cache_directory(), {spec: len(facts.classes) for spec, facts in plan.data.items()})
+
+
+def _fitting(todo: Sequence[Run]) -> int:
+    """As many workers as have cores of their own."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // max((run.threads for run in todo), default=1))

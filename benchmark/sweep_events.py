@@ -1,0 +1,65 @@
+"""What a sweep tells while it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmark.publishing import Published, Trouble
+from benchmark.run import Run
+from benchmark.rundir import Event, Failure, Result
+
+
+@dataclass(frozen=True)
+class Started:
+    """An attempt began, or, with ``adopted``, one was found that an earlier sweep had begun."""
+
+    run: Run
+    attempt: int
+    adopted: bool
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """A run ended an epoch."""
+
+    run: Run
+    event: Event
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An attempt ended; with ``retry`` the run is tried again."""
+
+    run: Run
+    outcome: Result | Failure
+    retry: bool
+    log: Path
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Nothing more is started.  After Ctrl-C ``drain`` waits for what runs, ``kill`` does not; ``disk``: it is full."""
+
+    how: Literal["drain", "kill", "disk"]
+    running: int
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """The speed of a model is measured, the ``number``-th of ``total``; nothing trains meanwhile."""
+
+    run: Run
+    number: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something happened that the user should know, and that changes no result."""
+
+    message: str
+
+
+SweepEvent = Started | EpochDone | Ended | Stopping | Measuring | Notice | Published | Trouble

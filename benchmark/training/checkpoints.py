@@ -1,0 +1,144 @@
+"""The checkpoints of a run: where training goes on after its process has died, bit by bit as if it had not.
+
+One file an epoch, ``epoch-00003.pt`` beside ``events.jsonl``; the last two are kept.  An epoch is in ``events.jsonl``
+before its checkpoint is written, and a checkpoint whose epochs are not all there is not used.
+
+Limits: to go on under another version of a library, or on another kind of device, would give a result that neither
+gives alone.  Such a checkpoint is passed over, and training starts again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from benchmark.failpoints import reach
+from benchmark.rundir import BrokenFile, RunDir, atomic
+from benchmark.training import checkpoint
+from benchmark.training.checkpoint import Checkpoint, Saved
+from benchmark.training.environment import versions
+from benchmark.training.profiling import ResourceMeter
+
+KEPT = 2
+_NAME = re.compile(r"epoch-(\d+)\.pt")
+
+Tell = Callable[[str], None]
+
+
+class Keeper(Protocol):
+    """What training asks of whoever keeps its checkpoints."""
+
+    def newest(self) -> Checkpoint | None:
+        """Where to go on; ``None``: at the beginning."""
+        ...
+
+    def save(self, now: Checkpoint) -> None: ...
+
+
+class NoCheckpoints:
+    """Keeps nothing: training starts at its beginning."""
+
+    def newest(self) -> Checkpoint | None:
+        return None
+
+    def save(self, now: Checkpoint) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one run in ``directory``.
+
+    Args:
+        maker: run, versions and device of this attempt; another's checkpoints are passed over.
+        epochs: so many are in ``events.jsonl`` already.
+        meter: counts on from what earlier attempts have spent.
+        tell: takes a line for the log.
+    """
+
+    directory: Path
+    maker: Mapping[str, str]
+    epochs: int
+    meter: ResourceMeter
+    tell: Tell
+
+    @classmethod
+    def of(cls, rundir: RunDir, run_id: str, device: torch.device, meter: ResourceMeter, tell: Tell) -> Checkpoints:
+        """Those of the run in ``rundir``."""
+        maker = {"run": run_id, "device": device.type, **versions()}
+        return cls(rundir.checkpoint, maker, _whole_epochs(rundir, tell), meter, tell)
+
+    def newest(self) -> Checkpoint | None:
+        """The newest good checkpoint; each that is not good gets a line in the log."""
+        for path in reversed(_paths(self.directory)):
+            try:
+                saved = self._read(path)
+            except BrokenFile as error:
+                self.tell(f"{error}; passed over")
+                continue
+            self.meter.carry(saved.spent)
+            self.tell(f"going on after epoch {saved.checkpoint.epoch}")
+            return saved.checkpoint
+        return None
+
+    def save(self, now: Checkpoint) -> None:
+        """Writes a checkpoint; when it is safe on disk, removes all but it and the one before."""
+        path = self.directory / f"epoch-{now.epoch:05}.pt"
+        with atomic(path) as file:
+            checkpoint.write(Saved(now, self.maker, self.meter.spent()), file)
+            reach("job.checkpoint")
+        reach("job.checkpointed")
+        paths = _paths(self.directory)
+        end = paths.index(path) + 1  # what follows is of an attempt that got further, and was passed over
+        for each in (*paths[: max(0, end - KEPT)], *paths[end:]):
+            each.unlink()
+
+    def _read(self, path: Path) -> Saved:
+        """A checkpoint that can be used.
+
+        Raises:
+            BrokenFile: it is not whole, not this run's, or ahead of ``events.jsonl``.
+        """
+        saved = checkpoint.read(path)
+        for name, ours in self.maker.items():
+            if saved.maker.get(name) != ours:
+                raise BrokenFile(f"{path}: made with {name} {saved.maker.get(name)}, this is {ours}")
+        if saved.checkpoint.epoch > self.epochs:
+            raise BrokenFile(f"{path}: ahead of events.jsonl, which ends at epoch {self.epochs}")
+        return saved
+
+
+def clear(rundir: RunDir) -> None:
+    """Removes every checkpoint: the run has its result."""
+    for each in _paths(rundir.checkpoint):
+        each.unlink()
+
+
+def _paths(directory: Path) -> list[Path]:
+    """Oldest first."""
+    found = ((_NAME.fullmatch(path.name), path) for path in directory.glob("epoch-*.pt"))
+    return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
+
+
+def _whole_epochs(rundir: RunDir, tell: Tell) -> int:
+    """How many epochs ``events.jsonl`` has.
+
+    A file that is not a list of the epochs 1, 2, 3 ... would be an error at each epoch of each attempt: it is moved
+    aside, and since the curve is lost with it, training starts again.
+    """
+    try:
+        epochs = [event.epoch for event in rundir.read_events()]
+        if epochs == list(range(1, len(epochs) + 1)):
+            return len(epochs)
+        problem = f"{rundir.events_path}: its epochs are {epochs}"
+    except BrokenFile as error:
+        problem = str(error)
+    aside = rundir.events_path.with_name("events.jsonl.broken")
+    tell(f"{problem}; moved to {aside.name}, training starts again")
+    rundir.events_path.replace(aside)
+    return 0

@@ -1,0 +1,84 @@
+"""Why a job failed, as a value: the kind that decides whether it is tried again, and words for whoever reads it."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from benchmark.rundir import Failure, FailureKind
+from benchmark.training.loop import Diverged
+from benchmark.training.models import ModelError
+from benchmark.training.optim import OptimError
+from benchmark.training.predicted import NotANumber
+
+TRACEBACK_LINES = 30
+FULL = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "the disk quota is used up"}
+
+
+class DataMismatch(Exception):
+    """The decoded images are not those that the run was planned with."""
+
+
+class DeviceMissing(ValueError):
+    """The device that the run names is not on this machine."""
+
+
+class Stopped(BaseException):
+    """The job was asked to stop by SIGTERM; not an error of the run."""
+
+
+KINDS: tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...] = (
+    ((Diverged, NotANumber), "diverged"),
+    ((MemoryError, torch.OutOfMemoryError), "oom"),
+    ((DataMismatch,), "data"),
+    ((ModelError, OptimError, DeviceMissing), "config"),
+    ((Stopped,), "stopped"),
+)
+
+
+def describe_failure(error: BaseException, directories: Sequence[Path] = ()) -> Failure:
+    """The failure: its kind, its message, and the end of its traceback.
+
+    Args:
+        directories: where the job writes; of a full disk the message names the one with the least room.
+    """
+    lines = "".join(traceback.format_exception(error)).splitlines()[-TRACEBACK_LINES:]
+    step = error.step if isinstance(error, Diverged) else None
+    full = next((each for each in _chain(error) if isinstance(each, OSError) and each.errno in FULL), None)
+    kind: FailureKind = "infrastructure" if full else _kind(error)
+    message = _where(full, directories) if full else str(error) or type(error).__name__
+    return Failure(kind, message[:2000], "\n".join(lines), step, time.time())
+
+
+def _kind(error: BaseException) -> FailureKind:
+    # torch has no exception of its own for memory that the CPU allocator could not get.
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return "oom"
+    return next((kind for types, kind in KINDS if isinstance(error, types)), "error")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came of: a library that cleans up after a failed write may fail again in its own way."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _where(error: OSError, directories: Sequence[Path]) -> str:
+    """Names the directory that is full; an error of writing does not tell it."""
+    problem = FULL[error.errno or 0]
+    known = [Path(error.filename).parent] if isinstance(error.filename, str) else [*directories]
+    place = f": {min(known, key=_room)}" if known else ""
+    return f"{problem}{place}; make room and run again: training goes on after its last checkpoint"
+
+
+def _room(directory: Path) -> int:
+    while not directory.exists():
+        directory = directory.parent
+    return shutil.disk_usage(directory).free

@@ -1,0 +1,45 @@
+"""Where a job reads and writes: SageMaker's own environment variables, in every mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.rundir import RunDir
+
+_UNFINISHED = ("result.json", "failure.json", "predictions.npz", "evaluation.json", "profile.json")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a job reads and writes."""
+
+    config: Path
+    data: Path
+    rundir: RunDir
+    message: Path
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str]) -> Places:
+        """The directories of SageMaker's contract.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        output, model = Path(variables["SM_OUTPUT_DATA_DIR"]), Path(variables["SM_MODEL_DIR"])
+        rundir = RunDir(output, checkpoint=Path(variables["SM_CHECKPOINT_DIR"]), model=model)
+        config, data = Path(variables["SM_CHANNEL_CONFIG"]), Path(variables["SM_CHANNEL_DATA"])
+        return cls(config, data, rundir, Path(variables["SM_OUTPUT_DIR"]) / "failure")
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """Those that a job writes to."""
+        return self.rundir.path, self.rundir.checkpoint, self.rundir.model.parent, self.message.parent
+
+    def remove_unfinished(self) -> None:
+        """What a killed attempt had written under a temporary name (``benchmark.rundir.atomic``)."""
+        finals = [self.rundir.path / name for name in _UNFINISHED]
+        for final in (*finals, self.rundir.model, self.rundir.checkpoint / "epoch-*.pt"):
+            for each in final.parent.glob(f".{final.name}.*"):
+                each.unlink()

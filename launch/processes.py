@@ -1,0 +1,75 @@
+"""Process groups as the kernel sees them: signals, life, processor time, ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def signal_group(pid: int, signum: signal.Signals) -> None:
+    """Signals the group that process ``pid`` leads, if there is one."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signum)
+
+
+def is_dead(pid: int) -> bool:
+    """Whether a process is gone, or only waits to be reaped."""
+    try:
+        os.kill(pid, 0)
+        return _fields(PROC / str(pid) / "stat")[0] in ("Z", "X")
+    except (ProcessLookupError, FileNotFoundError):
+        return not PROC.exists() or not (PROC / str(pid)).exists()
+    except PermissionError:
+        return False
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Processor seconds of the group that ``pid`` leads, its reaped children included; ``None`` where nothing tells."""
+    if not PROC.exists():
+        return None
+    ticks = 0
+    for path in PROC.glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = _fields(path)
+            if int(fields[2]) == pid:
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def reap_group(pid: int) -> int | None:
+    """The exit code of a child that leads a group (negative: the signal), ``None`` while it runs.
+
+    What the child leaves behind in its group is killed while its number cannot yet belong to somebody else.
+    """
+    try:
+        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return -signal.SIGKILL  # reaped by somebody else: nobody knows how it ended
+    if found is None:
+        return None
+    signal_group(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def out_of_memory_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
+    with contextlib.suppress(OSError):
+        for line in (PROC / "vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def threads() -> int:
+    """How many threads this process has, as the kernel counts them."""
+    tasks = PROC / "self" / "task"
+    return len(list(tasks.iterdir())) if tasks.exists() else 1
+
+
+def _fields(stat: Path) -> list[str]:
+    """The fields after the name, which may itself have spaces and brackets: state, parent, group ..."""
+    return stat.read_text().rpartition(")")[2].split()

@@ -1,0 +1,46 @@
+"""Kill -9 at every named place and at random ones: nothing is lost, nothing is counted twice, the numbers stay."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.failpoints import POINTS
+from tests.survival import Experiment, torment
+
+pytestmark = pytest.mark.slow
+
+CASES = [(point, start) for start in ("fork", "spawn") for point in POINTS if start == "fork" or "server" not in point]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[str, Any]:
+    """What an undisturbed sweep ends with."""
+    experiment = Experiment(tmp_path_factory.mktemp("undisturbed") / "home", cache, seeds=1, profile=True)
+    experiment.finish()
+    return experiment.state()
+
+
+@pytest.mark.parametrize(("point", "start"), CASES)
+def test_a_kill_at_any_named_place_changes_nothing(
+    tmp_path: Path, cache: Path, wanted: dict[str, Any], point: str, start: str
+) -> None:
+    marker = tmp_path / "reached"
+    variables = {"BENCHMARK_FAILPOINT": f"{point}:{marker}"}
+    experiment = Experiment(tmp_path / "кот #1", cache, start, seeds=1, profile=True, variables=variables)
+    starts = experiment.finish()
+    assert marker.exists(), f"nothing reached {point}"
+    assert starts == (1 if point.startswith(("job.", "server.")) else 2)
+    assert experiment.state() == wanted
+
+
+@pytest.mark.timeout(2400)
+def test_a_hundred_random_kills_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
+    found = torment(tmp_path, kills=100, seed=0)
+    assert sum(found["kills"].values()) >= 100
+    assert set(found["kills"]) == {"orchestrator", "server", "worker"}
