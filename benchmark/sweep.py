@@ -215,6 +215,7 @@ class Sweep:
         """The run is unfinished, not failed: it goes on when there is room."""
         active.rundir.clear_failure()
         self._waiting.put(active.run)
+        yield Ended(active.run, failure, True, active.rundir.log_path(active.attempt))
         if self.full is None:
             self.full = f"{failure.message}: free some space and run again"
             yield Stopping("disk", len(self._active))

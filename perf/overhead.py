@@ -4,8 +4,8 @@
 
 Overhead of a run = (wall × workers − Σ seconds of the same loops, bare) / runs, with as many bare loops at a time as
 there are workers, each on a core of its own.  Ours is counted from the start of the first run to the end of the
-command: publishing to MLflow and the leaderboard are in it.  Caches are warm: a run before it has decoded the images, made
-MLflow's store and measured the model's speed.  The naive script gets a store that is there.
+command: publishing to MLflow and the leaderboard are in it.  Caches are warm: a run before it has decoded the images,
+made MLflow's store and measured the model's speed.  The naive script gets a store that is there.
 """
 
 from __future__ import annotations

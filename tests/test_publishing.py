@@ -53,9 +53,9 @@ def request_of(root: Path, seed: int = 0) -> Request:
 
 def until(true: Callable[[], object], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
+    while not true():
+        assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert true()
 
 
 def test_a_run_of_a_second_is_published_once_and_whole(live: Counting, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def serving(status: int) -> Iterator[str]:
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             return
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -1,0 +1,378 @@
+"""A tracker that is away, broken, slow or forgetful: training goes on, and in the end MLflow has everything, once.
+
+A real MLflow server behind a real proxy, real sweeps over stub jobs; what the server's database holds in the end is
+compared with what an undisturbed publisher makes of the same run directories.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient  # noqa: TID251
+
+from benchmark.data.datasets import DataFacts
+from benchmark.forecast import Effort, Forecast
+from benchmark.journal import Journal
+from benchmark.lock import exclusive
+from benchmark.mlflow_store import answers, prepare, sqlite_uri
+from benchmark.publishing import Published, Publishing, Trouble
+from benchmark.run import DataSpec, Run
+from benchmark.sweep import Ended, Interrupt, Settings, Site, Started, Sweep, SweepEvent
+from benchmark.tracking import Publisher
+from launch.fast_local import FastLocal
+from tests.mlflow_support import mlflow_server
+from tests.proxy import Proxy, proxied
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
+STUB = Path(__file__).with_name("stub_job.py")
+SPEC = DataSpec("synthetic")
+FACTS = DataFacts("d" * 64, ("a", "b"), 8, 1, {"train": 2, "val": 1, "test": 1})
+
+
+def runs_of(number: int, model: str = "good") -> list[Run]:
+    return [
+        Run(SPEC, model, data_digest="d" * 64, seed=seed, image_size=8, channels=1, epochs=3) for seed in range(number)
+    ]
+
+
+@dataclass
+class Experiment:
+    """Sweeps over one directory, published as the MLflow experiment ``name`` at ``uri``."""
+
+    directory: Path
+    uri: str
+    name: str
+    publishing: list[Publishing] = field(default_factory=list)
+
+    def sweep(
+        self, runs: Sequence[Run], *, workers: int = 2, finish: float = 120,
+        look: Callable[[SweepEvent], None] = lambda event: None,
+    ) -> list[SweepEvent]:  # fmt: skip
+        """One `run` of the command, without its reports; a second one is as good as a `sync`."""
+        journal = Journal(self.directory)
+        self.publishing.append(Publishing(lambda: self.publisher(self.uri), lambda: answers(self.uri)))
+        efforts = {run.run_id: Effort(1e6, 1.0, 2**20, 100, 100, 100) for run in runs}
+        names = {run.run_id: f"{run.model} · seed {run.seed}" for run in runs}
+        todo = [run for run in runs if run.run_id not in journal.outcomes()]
+        events = []
+        launcher = FastLocal("fork", entry=STUB, preload=("numpy",), grace=0.5)
+        with exclusive(self.directory), launcher:
+            site = Site(
+                journal, launcher, self.publishing[-1], lambda run: self.directory, names, Forecast(efforts, ())
+            )
+            sweep = Sweep(runs, todo, site, Settings(workers), Interrupt())
+            for each in (sweep.events(), sweep.finish(finish)):
+                for event in each:
+                    look(event)
+                    events.append(event)
+        journal.close()
+        return events
+
+    def publisher(self, uri: str) -> Publisher:
+        return Publisher(uri, self.name, data={SPEC: FACTS}, artifacts=lambda rundir, run: {"a.png": b"a picture"})
+
+    def waiting(self) -> int:
+        """How many runs with an outcome the journal believes unpublished."""
+        journal = Journal(self.directory)
+        found = journal.publications()
+        number = sum(not found[run_id].committed for run_id in journal.outcomes())
+        journal.close()
+        return number
+
+    def undisturbed(self, scratch: Path, store: Path, runs: Sequence[Run]) -> Path:
+        """What a publisher makes of the same run directories where nothing is in its way."""
+        scratch.mkdir(parents=True)
+        copy = Path(shutil.copy(store, scratch))
+        journal, publisher = Journal(self.directory), self.publisher(sqlite_uri(copy))
+        found = journal.publications()
+        for run in runs:
+            name = f"{run.model} · seed {run.seed}"
+            publisher.publish(run, journal.rundir(run), found[run.run_id].uuid, None, name=name)
+        journal.close()
+        return copy
+
+
+def contents(store: Path, experiment: str) -> dict[str, Any]:
+    """UUID -> everything that a store holds of its run; a UUID with two active runs fails."""
+    query = (
+        "SELECT r.run_uuid, r.name, r.status, r.end_time, t.value FROM runs r JOIN experiments e USING (experiment_id) "
+        "JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'benchmark.uuid' "
+        "WHERE e.name = ? AND r.lifecycle_stage = 'active'"
+    )
+    tables = {
+        "tags": "SELECT key, value FROM tags WHERE run_uuid = ? ORDER BY key",
+        "params": "SELECT key, value FROM params WHERE run_uuid = ? ORDER BY key",
+        "metrics": "SELECT key, step, timestamp, value FROM metrics WHERE run_uuid = ? ORDER BY key, step, timestamp",
+        "latest": "SELECT key, step, timestamp, value FROM latest_metrics WHERE run_uuid = ? ORDER BY key",
+        "inputs": "SELECT count(*) FROM inputs WHERE destination_id = ?",
+    }
+    with closing(sqlite3.connect(store)) as database:
+        found: dict[str, Any] = {}
+        for run_uuid, name, status, end, uuid in database.execute(query, (experiment,)).fetchall():
+            assert uuid not in found, f"two runs with the UUID {uuid}"
+            rows = {table: database.execute(each, (run_uuid,)).fetchall() for table, each in tables.items()}
+            found[uuid] = {"name": name, "status": status, "end": end, **rows}
+        return found
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    prepare(sqlite_uri(path))
+    return path
+
+
+@dataclass
+class Server:
+    """A server of the store in ``directory``."""
+
+    directory: Path
+    address: str
+
+    @property
+    def store(self) -> Path:
+        return self.directory / "mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("кот #1")
+    shutil.copy(store, directory)
+    with mlflow_server(directory, directory / "server.log") as address:
+        yield Server(directory, address)
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    with proxied(server.address) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def experiment(proxy: Proxy, tmp_path: Path, request: pytest.FixtureRequest) -> Experiment:
+    return Experiment(tmp_path / "кот #1" / "results", proxy.address, request.node.name)
+
+
+def troubles(events: Sequence[SweepEvent]) -> list[str]:
+    return [event.message for event in events if isinstance(event, Trouble)]
+
+
+def trained(events: Sequence[SweepEvent]) -> int:
+    return sum(isinstance(event, Ended) and not event.retry for event in events)
+
+
+def assert_all_there_once(
+    experiment: Experiment, runs: Sequence[Run], server: Path, tmp_path: Path, store: Path
+) -> None:
+    assert experiment.waiting() == 0
+    expected = contents(experiment.undisturbed(tmp_path / "undisturbed", store, runs), experiment.name)
+    found = contents(server, experiment.name)
+    assert len(expected) == len(runs)
+    assert found == expected
+
+
+def test_away_for_the_whole_sweep(
+    experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Path, store: Path
+) -> None:
+    runs = runs_of(6)
+    proxy.mode = "error"
+    start = time.monotonic()
+    events = experiment.sweep(runs)
+    assert time.monotonic() - start < 40  # of which MLflow's client takes most for its first try
+    assert trained(events) == 6
+    assert len(troubles(events)) == 1
+    assert experiment.waiting() == 6
+    proxy.mode = "pass"
+    assert troubles(experiment.sweep(runs)) == []
+    assert_all_there_once(experiment, runs, server.store, tmp_path, store)
+
+
+def test_nobody_listens(experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Path, store: Path) -> None:
+    runs, address = runs_of(4), experiment.uri
+    experiment.uri = "http://me:secret@127.0.0.1:9"
+    start = time.monotonic()
+    events = experiment.sweep(runs)
+    assert time.monotonic() - start < 30
+    assert trained(events) == 4
+    (message,) = troubles(events)
+    assert "cannot be reached" in message
+    assert "secret" not in message
+    experiment.uri = address
+    experiment.sweep(runs)
+    assert_all_there_once(experiment, runs, server.store, tmp_path, store)
+
+
+def test_errors_for_a_while(experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Path, store: Path) -> None:
+    runs = runs_of(8)
+
+    def look(event: SweepEvent) -> None:
+        ended = isinstance(event, Published) and event.commit
+        if ended and proxy.mode == "pass" and not proxy.count("broken"):
+            proxy.mode = "error"
+            proxy.requests.append("broken")
+        elif isinstance(event, Trouble):
+            proxy.mode = "pass"
+
+    events = experiment.sweep(runs, look=look)
+    proxy.mode = "pass"
+    assert trained(events) == 8
+    experiment.sweep(runs)
+    assert_all_there_once(experiment, runs, server.store, tmp_path, store)
+
+
+def test_slow(experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Path, store: Path) -> None:
+    runs = runs_of(6)
+    proxy.delay = 2.0
+    start, ended = time.monotonic(), []
+
+    def look(event: SweepEvent) -> None:
+        if isinstance(event, Ended):
+            ended.append(time.monotonic())
+
+    events = experiment.sweep(runs, look=look, finish=1)
+    assert len(ended) == 6
+    assert ended[-1] - start < 20  # training does not wait for the tracker
+    assert troubles(events) == []
+    proxy.delay = 0.0
+    assert experiment.publishing[0].close(120)
+    experiment.sweep(runs)
+    assert_all_there_once(experiment, runs, server.store, tmp_path, store)
+
+
+def test_a_single_run_is_published_however_slow_the_server_is(
+    experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Path, store: Path
+) -> None:
+    runs = runs_of(1)
+    proxy.delay = 2.0
+    assert troubles(experiment.sweep(runs)) == []
+    assert_all_there_once(experiment, runs, server.store, tmp_path, store)
+
+
+def test_connections_that_hang(
+    experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Path, store: Path
+) -> None:
+    runs = runs_of(6)
+    proxy.mode = "hang"
+    start = time.monotonic()
+    assert trained(experiment.sweep(runs, finish=2)) == 6
+    assert time.monotonic() - start < 25
+    proxy.mode = "error"  # in the program the thread ends with the process
+    assert experiment.publishing[0].close(120)
+    proxy.mode = "pass"
+    experiment.sweep(runs)
+    assert_all_there_once(experiment, runs, server.store, tmp_path, store)
+
+
+def test_replies_that_get_lost(
+    experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Path, store: Path
+) -> None:
+    runs = runs_of(12)
+    proxy.mode = "lose"
+    experiment.sweep(runs)
+    assert proxy.count("runs/create") > 12  # some were asked for twice
+    proxy.mode = "pass"
+    experiment.sweep(runs)
+    assert_all_there_once(experiment, runs, server.store, tmp_path, store)
+
+
+@pytest.mark.parametrize("place", ["runs/create", "runs/log-batch", "runs/set-tag", "mlflow-artifacts"])
+def test_a_server_killed_in_the_middle_of_a_request(place: str, tmp_path: Path, store: Path) -> None:
+    home, runs = tmp_path / "кот #1", runs_of(5)
+    home.mkdir()
+    shutil.copy(store, home)
+    killed: list[str] = []
+    with mlflow_server(home, home / "server.log") as address, proxied(address) as proxy:
+        experiment = Experiment(home / "results", proxy.address, "killed")
+
+        def forwarded(path: str) -> None:
+            if place in path and not killed:
+                killed.append(path)
+                kill_group_that_listens(address)
+
+        proxy.forwarded = forwarded
+        events = experiment.sweep(runs)
+        assert killed
+        assert trained(events) == 5
+        with mlflow_server(home, home / "second.log") as again:
+            proxy.upstream = again
+            experiment.sweep(runs)
+            assert_all_there_once(experiment, runs, home / "mlflow.db", tmp_path, store)
+
+
+def kill_group_that_listens(address: str) -> None:
+    """kill -9 for the server at ``address`` and its workers."""
+    port = address.rpartition(":")[2]
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (place / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"mlflow" in words and port.encode() in words:
+            os.killpg(os.getpgid(int(place.name)), signal.SIGKILL)
+            return
+    raise AssertionError(f"no server at {address}")
+
+
+def test_a_request_that_arrives_late_is_deleted_before_the_commit(
+    experiment: Experiment, server: Server, tmp_path: Path, store: Path
+) -> None:
+    (run,) = runs_of(1, "waits")
+    mlflow = MlflowClient(server.address)
+
+    def look(event: SweepEvent) -> None:
+        if isinstance(event, Published) and event.commit is None:
+            journal = Journal(experiment.directory)
+            uuid = journal.publications()[run.run_id].uuid
+            journal.close()
+            found = mlflow.get_experiment_by_name(experiment.name)
+            mlflow.create_run(found.experiment_id, tags={"benchmark.uuid": uuid})
+            (experiment.directory / "release").touch()
+
+    experiment.sweep([run], look=look)
+    assert_all_there_once(experiment, [run], server.store, tmp_path, store)
+
+
+def test_sixteen_workers_on_a_new_store(tmp_path: Path, store: Path) -> None:
+    new = tmp_path / "кот #1" / "mlflow.db"
+    experiment, runs = Experiment(tmp_path / "results", sqlite_uri(new), "sixteen"), runs_of(16)
+    events = experiment.sweep(runs, workers=16)
+    assert sum(isinstance(event, Started) for event in events) == 16
+    assert troubles(events) == []
+    assert_all_there_once(experiment, runs, new, tmp_path, store)
+
+
+ORCHESTRATOR = """
+import json, sys
+from pathlib import Path
+from tests.test_tracker_away import Experiment, runs_of, troubles
+place, uri, name = sys.argv[1:]
+print(json.dumps(troubles(Experiment(Path(place), uri, name).sweep(runs_of(5)))))
+"""
+
+
+def test_four_experiments_at_once_on_a_new_store(tmp_path: Path, store: Path) -> None:
+    new = tmp_path / "кот #1" / "mlflow.db"
+    experiments = [Experiment(tmp_path / f"results-{n}", sqlite_uri(new), f"experiment {n}") for n in range(4)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ORCHESTRATOR, str(each.directory), each.uri, each.name],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )
+        for each in experiments
+    ]  # fmt: skip
+    said = [process.communicate(timeout=300)[0] for process in processes]
+    assert [json.loads(each) for each in said] == [[]] * 4
+    for number, each in enumerate(experiments):
+        assert_all_there_once(each, runs_of(5), new, tmp_path / str(number), store)
