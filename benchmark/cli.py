@@ -23,7 +23,7 @@ class Program(click.Group):
     """Turns every expected error into its message and exit code; a traceback is always our mistake."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from benchmark.errors import exit_code
+        from benchmark.errors import exit_code, message
 
         try:
             return super().invoke(ctx)
@@ -36,7 +36,7 @@ class Program(click.Group):
             code = exit_code(error)
             if code is None:
                 raise
-            click.echo(str(error), err=True)
+            click.echo(message(error), err=True)
             ctx.exit(code)
 
 
@@ -179,6 +179,25 @@ def report(experiment: Path | None, settings: tuple[str, ...], results: Path, as
         return
     for line in summary.lines:
         click.echo(line)
+
+
+@main.command()
+@common
+def sync(experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """Publish to MLflow what waits on disk because it was away.  Nothing is trained."""
+    from benchmark.publishing import Trouble
+    from benchmark.syncing import Syncing
+
+    syncing, say = Syncing.open(experiment, settings, results), _teller(as_json)
+    for event in syncing.events():
+        if isinstance(event, Trouble):
+            say(f"MLflow: {event.message}")
+    summary = syncing.conclude()
+    for line in summary.lines:
+        say(line)
+    if as_json:
+        _print_json(summary.document)
+    sys.exit(summary.exit_code)
 
 
 @main.command()

@@ -87,9 +87,9 @@ class Forecast:
 
 
 def spent(result: Result) -> float:
-    """Wall seconds of a run.  Those of a resumed run cover its last attempt only, those of training all attempts."""
-    seconds = (result.finished - result.started, result.metrics.get("cost/train_seconds") or 0.0)
-    return max(*seconds, 1e-3)
+    """Wall seconds of a run.  ``started`` is when its last attempt began; ``cost/seconds`` counts what a resumed run
+    spent before, but not the writing of its files."""
+    return max(result.finished - result.started, result.metrics.get("cost/seconds") or 0.0, 1e-3)
 
 
 def _alike_in_time(run: Run) -> tuple[Hashable, ...]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 COALESCE_SECONDS = 3.0
 """The first news of a run that has not ended waits so long for more."""
 BACKOFF_SECONDS = (1.0, 5.0, 15.0, 60.0)
+CLOSING_TRIES = 4
+"""At the end so many failures in a row are enough, of a tracker that does answer."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Publishing:
         self._changed = threading.Condition()
         self._closing = False
         self._busy = False
-        self._failures = 0
+        self._failures, self._away = 0, False
         self._replies: queue.SimpleQueue[tuple[int, Published | Trouble]] = queue.SimpleQueue()
         self._ids: dict[str, str] = {}
         self._thread = threading.Thread(target=self._work, name="publishing", daemon=True)
@@ -119,13 +121,14 @@ class Publishing:
                 continue
             self._failures += 1
             self._put_back(request)
-            if self._closing and self._failures > 1:
+            if self._closing and self._failures > (1 if self._away else CLOSING_TRIES):
                 return
-            self._pause(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS)) - 1])
+            self._pause()
 
     def _publish(self, request: Request, notices: int) -> bool:
         """Whether the tracker could be reached."""
-        if self._failures and not self._answers():
+        self._away = bool(self._failures) and not self._answers()
+        if self._away:
             return False
         try:
             self.publisher = self.publisher or self._make()
@@ -180,11 +183,12 @@ class Publishing:
             if request.run.run_id not in self._ended and request.run.run_id not in self._proceeding:
                 self._put(request)
 
-    def _pause(self, seconds: float) -> None:
-        """Less where closing begins meanwhile."""
+    def _pause(self) -> None:
+        """Longer with every failure, but until closing begins at most."""
+        place = 0 if self._closing else min(self._failures, len(BACKOFF_SECONDS)) - 1
         with self._changed:
             closing = self._closing
-            self._changed.wait_for(lambda: self._closing != closing, seconds)
+            self._changed.wait_for(lambda: self._closing != closing, BACKOFF_SECONDS[place])
 
 
 def _has_ended(rundir: RunDir) -> bool:

@@ -37,7 +37,7 @@ class WarmServer:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(SERVER), str(theirs.fileno()), *preload],
+                [sys.executable, str(SERVER), str(theirs.fileno()), *preload],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

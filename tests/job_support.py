@@ -21,7 +21,7 @@ def begin(
     rundir = RunDir(directory)
     if not (directory / "run.json").exists():
         rundir.write_run(run)
-    environment = job_environment(run, rundir, rundir.attempt(1), data, {**os.environ, **variables})
+    environment = {**job_environment(run, rundir, rundir.attempt(1), data, os.environ), **variables}
     process = subprocess.Popen(
         [*python, str(ENTRY)],
         env=environment,

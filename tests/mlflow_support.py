@@ -81,6 +81,13 @@ def confusion_png(rundir: RunDir, run: Run) -> Mapping[str, bytes]:
 @contextmanager
 def mlflow_server(directory: Path, log: Path, *options: str) -> Iterator[str]:
     """``mlflow ui`` as a user starts it in ``directory``; yields its address once it answers."""
+    with mlflow_process(directory, log, *options) as (_, address):
+        yield address
+
+
+@contextmanager
+def mlflow_process(directory: Path, log: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The same with its process, which leads a process group."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -92,9 +99,10 @@ def mlflow_server(directory: Path, log: Path, *options: str) -> Iterator[str]:
             command, cwd=directory, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            yield _when_up(server, f"http://127.0.0.1:{port}", log)
+            yield server, _when_up(server, f"http://127.0.0.1:{port}", log)
         finally:
-            os.killpg(server.pid, signal.SIGKILL)
+            if server.poll() is None:
+                os.killpg(server.pid, signal.SIGKILL)
             server.wait()
 
 

@@ -152,6 +152,11 @@ RECIPES = {
 }
 
 
+NEEDS_MORE = ("bnb", "fused", "kron", "adahessian")
+"""CUDA, a compiler, or a second derivative."""
+OPTIMIZERS = [name for name in map(str, list_optimizers()) if not name.startswith(NEEDS_MORE)]
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_run_that_dies_again_and_again_ends_with_the_same_bits(
     recipe: str, base: Run, data: Path, tmp_path: Path
@@ -175,10 +180,8 @@ def test_early_stopping_counts_the_epochs_of_earlier_attempts(base: Run, data: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [str(each) for each in list_optimizers()])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_goes_on_with_the_same_bits(name: str, base: Run, data: Path, tmp_path: Path) -> None:
-    if name.startswith(("bnb", "fused", "kron", "adahessian")):
-        return  # need CUDA, a compiler, a second derivative
     run, rundir = dataclasses.replace(base, optimizer=name, lr=1e-4, epochs=3), RunDir(tmp_path / "run")
     for until in (("after", 1), ("after", 2)):
         Attempt(run, data, rundir, until).die()

@@ -51,8 +51,8 @@ def variant(**keys: object) -> Run:
     return dataclasses.replace(RUN, **keys)  # type: ignore[arg-type]
 
 
-def result(run: Run, seconds: float, memory: int | None = None, train_seconds: float = 0.0) -> Result:
-    costs = {"cost/train_seconds": train_seconds, "cost/peak_memory_bytes": None if memory is None else float(memory)}
+def result(run: Run, seconds: float, memory: int | None = None, spent: float = 0.0) -> Result:
+    costs = {"cost/seconds": spent, "cost/peak_memory_bytes": None if memory is None else float(memory)}
     return Result(run.run_id, costs, {}, 1, run.epochs, 100.0, 100.0 + seconds, "", {})
 
 
@@ -153,7 +153,7 @@ def test_one_run_that_hung_does_not_spoil_the_forecast() -> None:
 def test_of_a_resumed_run_all_attempts_count() -> None:
     other = variant(seed=1)
     known = forecast(RUN, other)
-    known.learn(RUN, result(RUN, 2.0, train_seconds=40.0))
+    known.learn(RUN, result(RUN, 2.0, spent=40.0))
     assert known.seconds(other) == pytest.approx(40.0)
 
 
