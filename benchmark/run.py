@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 TRAINING_VERSION = 1
@@ -109,12 +110,12 @@ class Run:
     def __hash__(self) -> int:
         return hash(self.run_id)
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """First 12 hexadecimal digits of the identity's SHA-256."""
         return self._digest({"seed": self.seed})
 
-    @property
+    @cached_property
     def configuration_id(self) -> str:
         """The identity without the seed: the runs of one leaderboard row share it."""
         return self._digest({})

@@ -20,6 +20,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -233,6 +234,11 @@ class RunDir:
         shutil.rmtree(self.checkpoint, ignore_errors=True)
         (self.path / "profile.json").unlink(missing_ok=True)
 
+    def clear_checkpoints(self) -> None:
+        """When a run has failed for good: a further attempt would begin anew, and they are large."""
+        for path in self.checkpoint.glob("*.pt"):
+            path.unlink(missing_ok=True)
+
     def append_event(self, event: Event) -> None:
         """Adds one line and flushes it to disk.  An epoch that is already there keeps its first line, and a line
         torn by a crash is cut off before anything is appended."""
@@ -294,8 +300,13 @@ class RunDir:
             raise BrokenFile(f"{path}: not predictions for {split!r}: {error}") from error
 
     def write_profile(self, profile: Mapping[str, float | None]) -> None:
-        """``speed/…`` names and their values, measured apart from training."""
-        write_json(self.path / "profile.json", {"schema_version": SCHEMA_VERSION, "metrics": dict(profile)})
+        """``speed/…`` names and their values, measured apart from training, now."""
+        document = {"schema_version": SCHEMA_VERSION, "time": time.time(), "metrics": dict(profile)}
+        write_json(self.path / "profile.json", document)
+
+    def take_profile(self, other: RunDir) -> None:
+        """The profile of another run directory, with the time at which it was measured."""
+        write_json(self.path / "profile.json", _read_json(other.path / "profile.json"))
 
     def read_profile(self) -> dict[str, float | None]:
         """The profile's ``speed/…`` values; empty where none was taken."""

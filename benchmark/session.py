@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import launch
 from benchmark import catalogue, config, mlflow_store, preparing, room, rundir, words
@@ -31,6 +31,9 @@ from benchmark.publishing import Publishing
 from benchmark.run import Run
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
 
+if TYPE_CHECKING:
+    from benchmark.tracking import Publisher
+
 ENVIRONMENT = 3
 """The exit code where the machine is in the way."""
 PUBLISHING_SECONDS = 60.0
@@ -45,6 +48,8 @@ class Options:
     mode: str | None = None
     retry: tuple[str, ...] = ()
     rerun_stale: bool = False
+    train: bool = True
+    """Without it only what waits on disk is published."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,7 @@ def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summa
 def rebuild(path: Path | None, settings: Sequence[str], results: Path) -> Summary:
     """Writes the leaderboard from what is there."""
     found = planned(path, settings, results)
-    if not (found.plan.directory / "journal.db").exists():
-        raise UsageProblem(f"nothing has run yet in {found.plan.directory}: `python -m benchmark run` comes first")
+    _must_have_run(found.plan)
     journal = Journal(found.plan.directory)
     try:
         if not set(journal.outcomes()) & {run.run_id for run in found.plan.runs}:
@@ -126,8 +130,10 @@ class Session:
         """
         found = planned(path, settings, results)
         plan, experiment = found.plan, found.plan.experiment
+        if not options.train:
+            _must_have_run(plan)
         launcher = launch.make(options.mode or experiment.launch.mode, start=experiment.launch.start)
-        chosen = preparing.chosen(plan, options.retry, options.rerun_stale)
+        chosen = preparing.chosen(plan, options.retry, options.rerun_stale) if options.train else []
         uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
         room.check(preparing.places(plan, uri))
         stack, data = ExitStack(), preparing.Decoded()
@@ -142,8 +148,9 @@ class Session:
         now = journal.outcomes()
         todo = tuple(cell.run for cell in chosen if now.get(cell.run.run_id) == cell.outcome)
         _write_resolved(plan)
-        publishing = Publishing(lambda: _publisher(uri, plan))
-        site = Site(journal, launcher, publishing, data, found.names, plan.forecast(), preparing.profiles(plan))
+        publishing = Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri))
+        profiles = preparing.profiles(plan) if options.train else None
+        site = Site(journal, launcher, publishing, data, found.names, plan.forecast(), profiles)
         interrupt, how = Interrupt(), preparing.settings(experiment.launch, options.workers, todo)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
         command = _command(path, settings)
@@ -162,17 +169,17 @@ class Session:
         place = self.found.plan.directory
         return f"{experiment.name} ({experiment.path}): {states}; {todo} to run, {workers}; results in {place}"
 
-    def events(self) -> Iterator[SweepEvent]:
+    def events(self, publishing_seconds: float = PUBLISHING_SECONDS) -> Iterator[SweepEvent]:
         """Runs everything; Ctrl-C once drains, twice kills."""
         with _signals(self.interrupt):
             yield from self.sweep.events()
-            yield from self.sweep.finish(PUBLISHING_SECONDS)
+            yield from self.sweep.finish(publishing_seconds)
 
     def conclude(self) -> Summary:
         """Writes the leaderboard and the view in MLflow, and lets go of the experiment."""
         with _signals(self.interrupt), self.stack:
             document, written = _write_report(self.found.plan, self.site.journal, self.command, self.workers)
-            lines = [*_best(document), f"leaderboard: {written}", *self._tracker_lines(written.parent)]
+            lines = [*_best(document), f"leaderboard: {written}", *self._tracker_lines()]
             outcomes = self.site.journal.outcomes()
             left = sum(run.run_id not in outcomes for run in self.found.plan.runs)
             failed = document["counts"]["failed"]
@@ -182,26 +189,46 @@ class Session:
         code = ENVIRONMENT if self.sweep.full else _exit_code(self.interrupt, left, failed)
         return Summary(tuple(lines), document, code)
 
-    def _tracker_lines(self, directory: Path) -> list[str]:
-        publisher, outcomes = self.site.publishing.publisher, self.site.journal.outcomes()
-        known = {run_id: each for run_id, each in self.site.journal.publications().items() if run_id in outcomes}
-        if any(not known[r.run_id].committed for r in self.found.plan.runs if r.run_id in known):
-            return ["MLflow does not have everything yet; the next `run` publishes what waits on disk"]
+    @property
+    def waiting(self) -> int:
+        """How many of the plan's runs have an outcome that MLflow does not have."""
+        outcomes, known = self.site.journal.outcomes(), self.site.journal.publications()
+        return sum(not known[run.run_id].committed for run in self.found.plan.runs if run.run_id in outcomes)
+
+    def _tracker_lines(self) -> list[str]:
+        if self.waiting:
+            return ["MLflow does not have everything yet; `python -m benchmark sync` publishes what waits on disk"]
+        publisher = self.site.publishing.publisher
         if publisher is None or not self.site.publishing.close(0):
             return [self.site.journal.note("view", "")] if not self.todo else []
         try:
-            link = publisher.write_view(self.found.plan.runs, self.found.plan.experiment.report.primary)
-            publisher.log_sweep(_files(directory), self.site.journal.note("sweep_uuid", os.urandom(16).hex()))
+            return [self.present(publisher)]
         except mlflow_store.TrackingError as error:
             return [f"MLflow: {error}"]
+
+    def present(self, publisher: Publisher | None = None) -> str:
+        """Gives MLflow the view and the leaderboard's files; the line that leads there.
+
+        Raises:
+            TrackingError: MLflow does not take them.
+        """
+        plan, journal = self.found.plan, self.site.journal
+        publisher = publisher or _publisher(self.uri, plan)
+        link = publisher.write_view(plan.runs, plan.experiment.report.primary)
+        publisher.log_sweep(_files(plan.directory), journal.note("sweep_uuid", os.urandom(16).hex()))
         command = mlflow_store.serve_command(self.uri, Path.cwd())
         server = "http://127.0.0.1:5000/" if command else mlflow_store.redact(self.uri).rstrip("/") + "/"
         line = f"compare the runs: {f'`{command}`, then ' if command else ''}{server}{link}"
-        self.site.journal.remember("view", line)
-        return [line]
+        journal.remember("view", line)
+        return line
 
 
-def _publisher(uri: str, plan: Plan) -> Any:
+def _must_have_run(plan: Plan) -> None:
+    if not (plan.directory / "journal.db").exists():
+        raise UsageProblem(f"nothing has run yet in {plan.directory}: `python -m benchmark run` comes first")
+
+
+def _publisher(uri: str, plan: Plan) -> Publisher:
     from benchmark.results import run_figures, source_commit
     from benchmark.tracking import Publisher
 

@@ -223,6 +223,7 @@ class Sweep:
     def _record(self, active: Active, outcome: Result | Failure) -> None:
         if isinstance(outcome, Failure):
             active.rundir.write_failure(outcome)
+            active.rundir.clear_checkpoints()
         else:
             self._site.forecast.learn(active.run, outcome)
         self._journal.record(active.run, outcome, read_profile(active.rundir))
@@ -272,7 +273,7 @@ class Sweep:
             yield from measurement.events(unknown)
         for run in runs:
             if profile := self._site.profiles.known(run):
-                self._journal.rundir(run).write_profile(profile)
+                self._journal.rundir(run).take_profile(self._site.profiles.place(run))
                 self._journal.record_profile(run, profile)
                 self._notify(run)
 

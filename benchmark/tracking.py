@@ -19,7 +19,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark import mlflow_record as record
@@ -27,6 +26,7 @@ from benchmark import mlflow_view
 from benchmark.data.datasets import DataFacts
 from benchmark.failpoints import reach
 from benchmark.mlflow_record import COMMIT, FAILURE_TAGS, KIND, PROFILE, UUID, Point, Profile, Record
+from benchmark.mlflow_seen import Projection, Seen
 from benchmark.mlflow_store import (
     ENVIRONMENT,
     RunTrackingError,
@@ -42,7 +42,7 @@ from benchmark.mlflow_store import (
     words,
 )
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import BrokenFile, Event, RunDir
+from benchmark.rundir import BrokenFile, RunDir
 
 os.environ.update({**ENVIRONMENT, **os.environ})  # MLflow reads some of these while it is imported
 with warnings.catch_warnings():
@@ -59,44 +59,6 @@ __all__ = ["Projection", "Publisher", "TrackingError", "default_uri", "redact", 
 quiet()
 
 VIEW_KEY = "benchmark"
-
-
-@dataclass(frozen=True)
-class Projection:
-    """Where a run is in MLflow.  ``commit`` tells what was published, the profile included, and is another when that
-    is; ``None`` while the run proceeds."""
-
-    mlflow_run_id: str
-    commit: str | None
-
-
-@dataclass
-class _Seen:
-    """What MLflow is known to have of one run, so that the next call sends only what is new."""
-
-    mlflow_run_id: str
-    commit: str | None
-    profile: str | None
-    tags: Mapping[str, str]
-    described: bool = False
-    events: tuple[Event, ...] = ()
-
-    @classmethod
-    def of(cls, found: entities.Run) -> _Seen:
-        tags = found.data.tags
-        commit = tags.get(COMMIT)
-        kept = {name: value for name, value in tags.items() if name not in FAILURE_TAGS}
-        return cls(found.info.run_id, commit, tags.get(PROFILE), kept, commit is not None)
-
-    @property
-    def projection(self) -> Projection:
-        parts = [part for part in (self.commit, self.profile) if part]
-        return Projection(self.mlflow_run_id, ":".join(parts) if self.commit else None)
-
-    def new(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
-        """Those of ``events`` that MLflow lacks: all of them, where an attempt began again."""
-        known = len(self.events)
-        return events[known:] if events[:known] == self.events else events
 
 
 class Publisher:
@@ -130,7 +92,7 @@ class Publisher:
         self._data = data
         self._artifacts = artifacts
         self._commit = commit
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, Seen] = {}
         prepare(uri)
         with self._reported():
             self._client = MlflowClient(uri)
@@ -206,12 +168,12 @@ class Publisher:
         except (BrokenFile, OSError) as error:
             raise RunTrackingError(f"run {run.run_id} cannot be published: {error}") from error
 
-    def _open(self, now: Record, uuid: str, mlflow_run_id: str | None, name: str, started: float) -> _Seen:
+    def _open(self, now: Record, uuid: str, mlflow_run_id: str | None, name: str, started: float) -> Seen:
         found = self._get(mlflow_run_id, uuid) if mlflow_run_id else None
         found = found or self._search(uuid) or self._create_run(now, uuid, name, started)
         if COMMIT not in found.data.tags:
             self._forget(found, FAILURE_TAGS)
-        return _Seen.of(found)
+        return Seen.of(found.info.run_id, found.data.tags)
 
     def _get(self, mlflow_run_id: str, uuid: str) -> entities.Run | None:
         """``None`` where somebody has deleted it: it is then made anew."""
@@ -244,20 +206,20 @@ class Publisher:
         reach("publish.created")
         return made if self._direct else self._search(uuid) or made
 
-    def _reopen(self, seen: _Seen) -> None:
+    def _reopen(self, seen: Seen) -> None:
         """Before anything changes in a run that was whole: its commit tag goes first."""
         self._client.delete_tag(seen.mlflow_run_id, COMMIT)
         self._client.update_run(seen.mlflow_run_id, "RUNNING")
         found = self._client.get_run(seen.mlflow_run_id)
         self._forget(found, (*FAILURE_TAGS, PROFILE))
-        seen.tags, seen.events, seen.commit, seen.profile = _Seen.of(found).tags, (), None, None
+        seen.reopen(found.data.tags)
 
     def _forget(self, found: entities.Run, names: Sequence[str]) -> None:
         for name in names:
             if name in found.data.tags:
                 self._client.delete_tag(found.info.run_id, name)
 
-    def _bring(self, seen: _Seen, now: Record, uuid: str) -> None:
+    def _bring(self, seen: Seen, now: Record, uuid: str) -> None:
         """Everything of a run that is not whole yet."""
         params = {} if seen.described else record.params(now.run)
         tags = {name: value for name, value in record.tags(now).items() if seen.tags.get(name) != value}
@@ -271,14 +233,14 @@ class Publisher:
             self._finish(seen, now, now.digest, uuid)
 
     def _log(
-        self, seen: _Seen, points: Sequence[Point], params: Mapping[str, str] = {}, tags: Mapping[str, str] = {}
+        self, seen: Seen, points: Sequence[Point], params: Mapping[str, str] = {}, tags: Mapping[str, str] = {}
     ) -> None:
         """In as few requests as MLflow's client can make of it."""
         metrics = [entities.Metric(each.name, each.value, each.time, each.step) for each in points]
         keys = [entities.Param(*each) for each in params.items()]
         self._client.log_batch(seen.mlflow_run_id, metrics, keys, [entities.RunTag(*each) for each in tags.items()])
 
-    def _finish(self, seen: _Seen, now: Record, digest: str, uuid: str) -> None:
+    def _finish(self, seen: Seen, now: Record, digest: str, uuid: str) -> None:
         self._upload(seen.mlflow_run_id, self._files(now))
         self._client.set_terminated(seen.mlflow_run_id, "FINISHED" if now.result else "FAILED", now.finished or None)
         self._delete_others(seen, uuid)
@@ -290,7 +252,7 @@ class Publisher:
         reach("publish.committed")
         seen.commit, seen.tags, seen.events = digest, {}, ()
 
-    def _add_profile(self, seen: _Seen, profile: Profile) -> None:
+    def _add_profile(self, seen: Seen, profile: Profile) -> None:
         """Apart from the rest: the run stays whole meanwhile."""
         self._log(seen, record.speed(profile))
         self._client.set_tag(seen.mlflow_run_id, PROFILE, profile.digest)
@@ -304,7 +266,7 @@ class Publisher:
         except Exception as error:
             raise RunTrackingError(f"run {now.run.run_id}: its files cannot be made for MLflow: {error}") from error
 
-    def _delete_others(self, seen: _Seen, uuid: str) -> None:
+    def _delete_others(self, seen: Seen, uuid: str) -> None:
         """A request that was believed lost may have arrived late."""
         for each in [] if self._direct else self._bearing(uuid):
             if each.info.run_id != seen.mlflow_run_id:

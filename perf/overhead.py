@@ -85,8 +85,8 @@ class Bench:
             first, wall = self.ours(range(number))
             ours = (wall * self.workers - sum(bare)) / number
             rows.append({"runs": number, "overhead": ours, "bare": statistics.fmean(bare), "first": first})
-            print(f"{number} runs of {statistics.fmean(bare):.2f} s: {ours:.2f} s a run over the bare loop (limit "
-                  f"{MOST_SECONDS}); first run {first:.1f} s after the command (limit {FIRST_RUN_SECONDS:.0f})")  # fmt: skip
+            print(f"{number} runs of {statistics.fmean(bare):.2f} s: {ours:.2f} s a run over the bare loop", end="")
+            print(f" (limit {MOST_SECONDS}); first run after {first:.1f} s (limit {FIRST_RUN_SECONDS:.0f})", flush=True)
             kept = kept and ours <= MOST_SECONDS and first <= FIRST_RUN_SECONDS
         seeds = range(naive)
         bare = self.bare(self.epochs, seeds)

@@ -183,7 +183,7 @@ class Killer:
         before, starts, process = self.kills.total(), 1, experiment.begin()
         while True:
             try:
-                code = process.wait(self._random.uniform(0.1, 4.0))
+                code = process.wait(self._random.uniform(0.05, 2.5))
             except subprocess.TimeoutExpired:
                 if self.kills.total() - before < most:
                     self._kill(experiment, process)
@@ -195,7 +195,7 @@ class Killer:
             starts += 1
 
     def _kill(self, experiment: Experiment, process: subprocess.Popen[bytes]) -> None:
-        role = self._random.choice(["orchestrator", "server", "worker"])
+        role = self._random.choices(["orchestrator", "server", "worker"], [1, 1, 2])[0]
         workers = experiment.workers() if role == "worker" else []
         victim = {
             "orchestrator": process.pid,

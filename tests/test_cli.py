@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,7 +92,7 @@ def test_help_names_the_commands_and_is_quick_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "heavy: []" in done.stdout
-    for name in ("run", "plan", "validate", "status", "report", "models"):
+    for name in ("run", "plan", "validate", "status", "report", "sync", "models"):
         assert f"\n  {name} " in done.stdout
 
 
@@ -296,6 +297,41 @@ def test_a_second_run_of_the_experiment_is_told_who_holds_it(benchmark: Command)
     process.stdout.close()
     assert process.wait(100) == 130
     time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_of_four_commands_at_once_one_works_and_three_name_it(benchmark: Command) -> None:
+    benchmark("plan")  # the catalogue is known before
+    processes = [benchmark.start("run") for _ in range(4)]
+    outputs = {process.pid: process.communicate(timeout=300)[0] for process in processes}
+    codes = {process.pid: process.returncode for process in processes}
+    assert sorted(codes.values()) == [0, 3, 3, 3], outputs
+    (winner,) = (pid for pid, code in codes.items() if code == 0)
+    for pid, output in outputs.items():
+        if pid != winner:
+            assert re.search(rf"process {winner} on \S+ since 20\d\d-", output)
+    assert "2 of 2 runs done" in outputs[winner]
+
+
+@pytest.mark.slow
+def test_a_fresh_python_for_each_run_gives_the_same_bits(tmp_path: Path, cache: Path) -> None:
+    found = []
+    for start in ("fork", "spawn"):
+        (tmp_path / start).mkdir()
+        yaml = YAML + f"launch: {{workers: {{count: 2, start: {start}}}}}\n"
+        (tmp_path / start / "experiments.yaml").write_text(yaml)
+        command = Command(tmp_path / start, cache)
+        command("run")
+        found.append(quality(command.leaderboard()))
+    assert found[0] == found[1]
+    assert len(found[0]) == 2
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_runs(benchmark: Command) -> None:
+    benchmark.environment["MLFLOW_TRACKING_URI"] = "sqlite:////proc/nowhere/mlflow.db"
+    output = benchmark("run", code=3)
+    assert "/proc/nowhere cannot be written" in output
+    assert not (benchmark.home / "results" / "tiny" / "journal.db").exists()
 
 
 @pytest.mark.slow

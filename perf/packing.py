@@ -1,0 +1,119 @@
+"""Two one-thread workers against one two-thread worker: runs per hour, for every run of an experiment.
+
+    python perf/packing.py [EXPERIMENT.YAML]
+
+Both arrangements have the same two cores and train the same network on the same batches, in turns.  A run per hour is
+3,600 seconds over the training seconds of the whole run, times the workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmark.families import family
+from benchmark.preparing import Decoded
+from benchmark.run import Run
+from benchmark.session import planned
+
+ROOT = Path(__file__).resolve().parent.parent
+ARRANGEMENTS = {"2 × 1 thread": (2, 1), "1 × 2 threads": (1, 2)}
+BATCHES = 8
+"""Of training images, gone through again and again."""
+
+
+def main() -> int:
+    """Prints a line for each run; 1 where packing loses by more than noise."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", type=Path, nargs="?", default=ROOT / "experiments.yaml")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of one measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        work(Run.from_json(json.loads(arguments.worker[0])), Path(arguments.worker[1]), arguments.seconds)
+        return 0
+    data, rows = Decoded(), []
+    plan = planned(arguments.experiment, (), Path("results")).plan
+    for run in plan.runs:
+        rates: dict[str, list[float]] = {name: [] for name in ARRANGEMENTS}
+        for _ in range(arguments.rounds):
+            for name, (workers, threads) in ARRANGEMENTS.items():
+                rates[name].append(images_per_second(run, data(run), workers, threads, arguments.seconds))
+        images = plan.data[run.data].sizes["train"] * run.epochs
+        hourly = {name: 3600 * statistics.median(each) / images for name, each in rates.items()}
+        packed, wide = hourly.values()
+        rows.append({"model": run.model, "family": family(run.model), **hourly, "ratio": packed / wide})
+        print(f"{run.model}: " + ", ".join(f"{name} {each:.0f} runs/h" for name, each in hourly.items())
+              + f", ratio {packed / wide:.2f}", flush=True)  # fmt: skip
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1))
+    return 0 if all(row["ratio"] > 0.9 for row in rows) else 1
+
+
+def images_per_second(run: Run, data: Path, workers: int, threads: int, seconds: float) -> float:
+    """Of all workers together."""
+    cores = sorted(os.sched_getaffinity(0))[: workers * threads]
+    shares = [set(cores[slot * threads : (slot + 1) * threads]) for slot in range(workers)]
+    document = json.dumps(dataclasses.replace(run, threads=threads).to_json())
+    processes = [_start(document, data, seconds, share) for share in shares]
+    for each in processes:
+        assert _stream(each.stdout).readline() == "ready\n"
+    for each in processes:  # at the same moment
+        _stream(each.stdin).write("go\n")
+        _stream(each.stdin).flush()
+    return sum(float(each.communicate()[0]) for each in processes)
+
+
+def _start(document: str, data: Path, seconds: float, cores: set[int]) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, "--seconds", str(seconds), "--worker", document, str(data)]
+    variables = {**os.environ, "OMP_NUM_THREADS": str(len(cores))}
+    return subprocess.Popen(
+        command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )  # fmt: skip
+
+
+def _stream(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None
+    return stream
+
+
+def work(run: Run, directory: Path, seconds: float) -> None:
+    """Trains for so long after the word to go, and prints images per second."""
+    import torch
+
+    from benchmark.training.data import Normalize, Split, load
+    from benchmark.training.job import make_model, set_up
+    from benchmark.training.loop import Learner
+
+    set_up(run)
+    data = load(directory)
+    count = min(len(data.train), BATCHES * run.batch_size)
+    few = Split(data.train.images[:count], data.train.labels[:count], data.train.ids[:count])
+    data = dataclasses.replace(data, train=few)
+    model = make_model(run, data, torch.device("cpu"))
+    learner = Learner.of(dataclasses.replace(run, epochs=10**6), data, model, Normalize(data.mean, data.std))
+    learner.epoch(1)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    started, epochs = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        learner.epoch(2 + epochs)
+        epochs += 1
+    print(epochs * count / (time.perf_counter() - started))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
