@@ -25,6 +25,9 @@ lint: $(VENV)/installed-test
 
 nightly: $(VENV)/installed-test
 	$(BIN)/python perf/lenet.py --seeds 0 1 2
+	$(BIN)/python perf/overhead.py --runs 20 100
+	$(BIN)/python perf/packing.py
+	$(BIN)/python tests/survival.py --kills 500 --seed 1
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+EPOCHS = 30
+"""So many that most kills hit a run in mid-training."""
 ROOT = Path(__file__).resolve().parent.parent
 YAML = """
 name: tiny
@@ -183,7 +185,7 @@ class Killer:
         before, starts, process = self.kills.total(), 1, experiment.begin()
         while True:
             try:
-                code = process.wait(self._random.uniform(0.05, 2.5))
+                code = process.wait(self._random.uniform(0.05, 2.0))
             except subprocess.TimeoutExpired:
                 if self.kills.total() - before < most:
                     self._kill(experiment, process)
@@ -214,12 +216,14 @@ class Killer:
 def torment(home: Path, kills: int, seed: int, say: Any = print) -> dict[str, Any]:
     """Sweeps with so many kills in all; raises AssertionError where one differs from the undisturbed one."""
     cache = home / "cache"
-    undisturbed = Experiment(home / "undisturbed", cache)
+    undisturbed = Experiment(home / "undisturbed", cache, epochs=EPOCHS)
     undisturbed.finish()
     wanted, killer, sweeps, starts, began = undisturbed.state(), Killer(seed), 0, 0, time.monotonic()
     assert len(wanted["quality"]) == len(wanted["mlflow"]) == 12
     while killer.kills.total() < kills:
-        experiment = Experiment(home / f"sweep-{sweeps}", cache, start="spawn" if sweeps % 4 == 3 else "fork")
+        experiment = Experiment(
+            home / f"sweep-{sweeps}", cache, start="spawn" if sweeps % 4 == 3 else "fork", epochs=EPOCHS
+        )
         starts += killer.sweep(experiment, kills - killer.kills.total())
         assert experiment.state() == wanted, f"sweep {sweeps} differs"
         sweeps += 1
