@@ -11,6 +11,7 @@ on.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -123,10 +124,12 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _warm_up(modules: list[str]) -> str | None:
-    """Imports; why forking would not be safe, or ``None``."""
+def _warm_up(modules: list[str], channel: socket.socket) -> str | None:
+    """Imports; why forking would not be safe, or ``None``.  Nobody waits for it any more: it ends."""
     for name in modules:
         importlib.import_module(name)
+        if select.select([channel.fileno()], [], [], 0)[0]:  # nothing is asked before it is ready: this is the end
+            sys.exit()
     threads = processes.threads()
     if threads > 1:
         return f"{threads} threads run after the imports"
@@ -139,11 +142,12 @@ def _warm_up(modules: list[str]) -> str | None:
 
 def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
-    reason = _warm_up(sys.argv[2:])
-    channel.send(json.dumps({"ready": reason is None, "reason": reason}).encode())
-    reach("server.ready")
-    if reason is None:
-        ForkServer(channel).serve()
+    reason = _warm_up(sys.argv[2:], channel)
+    with contextlib.suppress(BrokenPipeError):  # the orchestrator has died meanwhile
+        channel.send(json.dumps({"ready": reason is None, "reason": reason}).encode())
+        reach("server.ready")
+        if reason is None:
+            ForkServer(channel).serve()
 
 
 if __name__ == "__main__":

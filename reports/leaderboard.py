@@ -23,7 +23,7 @@ from reports.statistics import Aggregate
 from reports.values import aggregates, all_metrics, reason_without
 
 Status = Literal["done", "failed", "pending"]
-SPEED_NOTE = "Speed was measured inside each job, beside other workers: read it as an order of magnitude."
+SPEED_NOTE = "Speed was measured on this machine when nothing else trained, once for each network and input."
 
 
 @dataclass(frozen=True)
