@@ -19,6 +19,7 @@ from benchmark.rundir import NO_SPACE, Failure, RunDir
 from launch import JobState, processes
 from launch.warm import ServerDied, WarmServer
 
+KILLS_SECONDS = 0.5
 DISK_FULL = os.EX_IOERR
 """The exit code of a job that could not even write down why it failed."""
 
@@ -45,8 +46,14 @@ class Ending:
     """What is done and said once, when a process has ended."""
 
     release: Callable[[], None]
-    kills: int = field(default_factory=processes.out_of_memory_kills)
     state: JobState | None = None
+    _kills: int = field(default_factory=processes.out_of_memory_kills)
+    _looked: float = field(default_factory=time.monotonic)
+
+    def look(self) -> None:
+        """While the process runs: the kernel counts its kills for the whole machine, and only a late one was ours."""
+        if time.monotonic() - self._looked > KILLS_SECONDS:
+            self._looked, self._kills = time.monotonic(), processes.out_of_memory_kills()
 
     def end(self, code: int | None) -> JobState:
         """``code`` is the exit code, where it is known."""
@@ -57,7 +64,7 @@ class Ending:
 
     def _explain(self, code: int | None) -> Failure:
         now = time.time()
-        if code == -signal.SIGKILL and processes.out_of_memory_kills() > self.kills:
+        if code == -signal.SIGKILL and processes.out_of_memory_kills() > self._kills:
             return Failure("oom", "the kernel killed the process: the machine ran out of memory", time=now)
         if code is None:
             return Failure("killed", "the job ended without a result", time=now)
@@ -80,6 +87,7 @@ class Spawned:
         if self._process.returncode is not None:
             return self._ending.end(self._process.returncode)
         self._stop.insist(self._process.pid)
+        self._ending.look()
         return JobState("running")
 
     def cancel(self) -> None:
@@ -151,6 +159,7 @@ class Forked:
 
     def _running(self) -> JobState:
         self._stop.insist(self._pid)
+        self._ending.look()
         return JobState("running")
 
 

@@ -71,6 +71,8 @@ class WarmServer:
         Raises:
             ServerDied: see there.  The worker may have been started nevertheless: then it holds the lock.
         """
+        if not self.alive:
+            raise ServerDied("the fork server has died")
         self.wait_until_ready()
         self._last += 1
         self._send(self._last, order, lock)
