@@ -157,7 +157,7 @@ class Sweep:
     def _begin(self, run: Run) -> SweepEvent:
         rundir = self._journal.rundir(run)
         rundir.path.mkdir(parents=True, exist_ok=True)
-        if run.run_id in self._known:
+        if self._known.pop(run.run_id, None):  # the first attempt only: a retry goes on from its checkpoint
             rundir.clear_epochs()
         rundir.clear_outcome()
         rundir.write_run(run)

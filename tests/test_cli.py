@@ -287,6 +287,7 @@ def test_a_primary_metric_that_is_undefined_is_no_failure(benchmark: Command) ->
 
 @pytest.mark.slow
 def test_a_second_run_of_the_experiment_is_told_who_holds_it(benchmark: Command) -> None:
+    (benchmark.home / "experiments.yaml").write_text(YAML.replace("epochs: 2", "epochs: 5000"))
     process = benchmark.start("run", "--workers", "1")
     assert process.stdout is not None
     wait_for(iter(process.stdout), ": started")
