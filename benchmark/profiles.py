@@ -7,6 +7,7 @@ key.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import platform
@@ -36,8 +37,7 @@ class Profiles:
             "model": [run.model, dict(run.model_args), self.classes[run.data]],
             "input": [run.image_size, run.channels, run.eval_batch_size],
             "how": [run.threads, run.device],
-            "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-            "machine": [platform.node(), platform.machine(), platform.processor()],
+            **_here(),
         }
         return hashlib.sha256(canonical_json(document).encode()).hexdigest()[:16]
 
@@ -59,3 +59,12 @@ class Profiles:
         for run in runs:
             found.setdefault(self.key(run), []).append(run)
         return list(found.values())
+
+
+@functools.cache
+def _here() -> Mapping[str, object]:
+    """What speed depends on beside the run."""
+    return {
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "machine": [platform.node(), platform.machine(), platform.processor()],
+    }

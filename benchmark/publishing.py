@@ -60,14 +60,20 @@ class Trouble:
 
 
 class Publishing:
-    """Owns the :class:`Publisher`, which ``make`` makes in the thread, since importing MLflow takes seconds.
+    """Owns the :class:`Publisher`, which ``make`` makes in the thread when there is something to publish.
 
     ``publisher`` is ``None`` until then; after :meth:`close` the caller may use it.  ``answers`` says quickly whether
-    the tracker can be reached; it is asked after a failure, before anything is tried again.
+    the tracker can be reached; it is asked after a failure, before anything is tried again.  ``warm_up`` is called in
+    the thread at once: importing MLflow takes seconds of a processor, which is idle now and will not be later.
     """
 
-    def __init__(self, make: Callable[[], Publisher], answers: Callable[[], bool] = lambda: True) -> None:
-        self._make, self._answers = make, answers
+    def __init__(
+        self,
+        make: Callable[[], Publisher],
+        answers: Callable[[], bool] = lambda: True,
+        warm_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._make, self._answers, self._warm_up = make, answers, warm_up
         self._ended: dict[str, Request] = {}
         self._proceeding: dict[str, tuple[float, Request]] = {}  # since when it waits; the oldest is the first
         self._notices: Counter[str] = Counter()
@@ -115,6 +121,7 @@ class Publishing:
         return not self._thread.is_alive()
 
     def _work(self) -> None:
+        self._warm_up()
         while (request := self._next()) is not None:
             if self._publish(request, self._notices[request.run.run_id]):
                 self._failures = 0

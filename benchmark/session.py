@@ -148,7 +148,8 @@ class Session:
         now = journal.outcomes()
         todo = tuple(cell.run for cell in chosen if now.get(cell.run.run_id) == cell.outcome)
         _write_resolved(plan)
-        publishing = Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri))
+        warm_up = _import_libraries if todo else (lambda: None)
+        publishing = Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri), warm_up)
         profiles = preparing.profiles(plan) if options.train else None
         site = Site(journal, launcher, publishing, data, found.names, plan.forecast(), profiles)
         interrupt, how = Interrupt(), preparing.settings(experiment.launch, options.workers, todo)
@@ -233,6 +234,12 @@ def _publisher(uri: str, plan: Plan) -> Publisher:
     from benchmark.tracking import Publisher
 
     return Publisher(uri, plan.experiment.name, data=plan.data, artifacts=run_figures, commit=source_commit())
+
+
+def _import_libraries() -> None:
+    """Of the tracker and of the reports: both are needed in the end."""
+    import benchmark.results
+    import benchmark.tracking  # noqa: F401
 
 
 def _write_resolved(plan: Plan) -> None:

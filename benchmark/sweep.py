@@ -32,7 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 RETRIED: frozenset[FailureKind] = frozenset({"killed", "timeout", "infrastructure"})
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
 PUBLISHING_SECONDS = 30.0
 """So long the measuring of speed waits for MLflow to have what is done so far."""
 
@@ -105,7 +105,7 @@ class Sweep:
             yield from self._start()
             yield from self._watch()
             yield from self._hear()
-            time.sleep(POLL_SECONDS)
+            self._site.launcher.wait(POLL_SECONDS)
         yield from self._measure()
 
     def finish(self, timeout: float) -> Iterator[SweepEvent]:
@@ -175,17 +175,19 @@ class Sweep:
             return Gone(Failure("infrastructure", f"the job could not be started: {error}", time=time.time()))
 
     def _watch(self) -> Iterator[SweepEvent]:
-        for active in list(self._active):
-            state = active.job.poll()
-            events = active.new_events(last_look=state.status == "ended")
-            yield from (EpochDone(active.run, event) for event in events)
-            if state.status == "ended":
-                self._active.remove(active)
-                yield from self._collect(active, state)
-            else:
-                active.enforce(self._settings.limits)
-                if events:
-                    self._notify(active.run)
+        ended = [(each, state) for each in self._active if (state := each.job.poll()).status == "ended"]
+        for active, _ in ended:
+            self._active.remove(active)
+        for active in self._active:
+            active.enforce(self._settings.limits)
+            if events := active.new_events():
+                yield from (EpochDone(active.run, event) for event in events)
+                self._notify(active.run)
+        started = list(self._start()) if ended else []  # a free worker does not wait for the books
+        for active, state in ended:
+            yield from (EpochDone(active.run, event) for event in active.new_events(last_look=True))
+            yield from self._collect(active, state)
+        yield from started
 
     def _collect(self, active: Active, state: JobState | None) -> Iterator[SweepEvent]:
         """Reads what an ended attempt left and enters it in the journal, or has the run tried again."""
@@ -226,6 +228,7 @@ class Sweep:
             active.rundir.clear_checkpoints()
         else:
             self._site.forecast.learn(active.run, outcome)
+            self._take_profile(active.run)
         self._journal.record(active.run, outcome, read_profile(active.rundir))
         reach("sweep.recorded")
         self._notify(active.run)
@@ -272,10 +275,17 @@ class Sweep:
             yield from self._wait_for_publishing()
             yield from measurement.events(unknown)
         for run in runs:
-            if profile := self._site.profiles.known(run):
-                self._journal.rundir(run).take_profile(self._site.profiles.place(run))
+            if profile := self._take_profile(run):
                 self._journal.record_profile(run, profile)
                 self._notify(run)
+
+    def _take_profile(self, run: Run) -> Mapping[str, float | None] | None:
+        """The speed of a run's model, where it is known, which is then in the run's directory, too."""
+        profiles = self._site.profiles
+        if profiles is None or not (profile := profiles.known(run)):
+            return None
+        self._journal.rundir(run).take_profile(profiles.place(run))
+        return profile
 
     def _wait_for_publishing(self) -> Iterator[SweepEvent]:
         deadline = time.monotonic() + PUBLISHING_SECONDS

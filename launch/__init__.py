@@ -74,6 +74,10 @@ class Launcher(AbstractContextManager["Launcher"], Protocol):
         """The handle of an attempt that an earlier process started and that still lives, else ``None``."""
         ...
 
+    def wait(self, seconds: float) -> None:
+        """Returns after ``seconds``, or earlier, when a job may have ended."""
+        ...
+
     def notices(self) -> Iterator[str]:
         """What happened since the last call that a user should know, and that changes no result."""
         ...

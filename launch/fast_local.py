@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
@@ -28,6 +29,9 @@ LOCK_SECONDS = 1.0
 MOST_SERVERS = 20
 """A server that keeps dying is not started for ever: workers are then fresh processes."""
 
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+"""For glibc, which else gives each batch's memory back to the system and asks for it again, until it has found these
+limits itself: tens of thousands of page faults later."""
 ENTRY = Path(__file__).with_name("train_models.py")
 PRELOAD = ("torch", "torch._dynamo", "torchvision", "timm", "benchmark.training.job")
 """What :data:`ENTRY` needs.  torchvision and the first optimizer would import ``torch._dynamo`` in mid-run."""
@@ -68,7 +72,14 @@ class FastLocal:
         """Starts the fork server, which becomes warm in the background."""
         if self._fork and self._server is None:
             self._servers += 1
-            self._server = WarmServer({**os.environ, **threads(1)}, self._preload)
+            self._server = WarmServer({**ALLOCATOR, **os.environ, **threads(1)}, self._preload)
+
+    def wait(self, seconds: float) -> None:
+        """Returns after ``seconds``, or as soon as the fork server has something to say."""
+        if self._server is not None and self._server.alive:
+            self._server.wait(seconds)
+        else:
+            time.sleep(seconds)
 
     def notices(self) -> Iterator[str]:
         """What happened since the last call."""
@@ -164,6 +175,7 @@ def job_environment(
     """
     home = rundir.path.absolute()
     return {
+        **ALLOCATOR,
         **base,
         "PYTHONPATH": os.pathsep.join(str(Path(each).absolute()) for each in _path(base)),
         "SM_CHANNEL_CONFIG": str(home),

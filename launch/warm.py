@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -98,6 +99,12 @@ class WarmServer:
         if number not in self._codes and not self.alive:
             raise ServerDied("the fork server has died")
         return self._codes.get(number)
+
+    def wait(self, seconds: float) -> None:
+        """Waits for news of a worker, at most so long; a death of the server is told by what is asked of it next."""
+        with contextlib.suppress(ServerDied):
+            if self._has_news(time.monotonic() + seconds):
+                self._take()
 
     def close(self) -> None:
         """Ends the server; workers that still run go on."""

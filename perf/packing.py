@@ -25,6 +25,7 @@ from benchmark.families import family
 from benchmark.preparing import Decoded
 from benchmark.run import Run
 from benchmark.session import planned
+from launch.fast_local import ALLOCATOR, threads
 
 ROOT = Path(__file__).resolve().parent.parent
 ARRANGEMENTS = {"2 × 1 thread": (2, 1), "1 × 2 threads": (1, 2)}
@@ -78,7 +79,7 @@ def images_per_second(run: Run, data: Path, workers: int, threads: int, seconds:
 
 def _start(document: str, data: Path, seconds: float, cores: set[int]) -> subprocess.Popen[str]:
     command = [sys.executable, __file__, "--seconds", str(seconds), "--worker", document, str(data)]
-    variables = {**os.environ, "OMP_NUM_THREADS": str(len(cores))}
+    variables = {**ALLOCATOR, **os.environ, **threads(len(cores))}
     return subprocess.Popen(
         command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),

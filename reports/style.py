@@ -100,7 +100,7 @@ def settle(figure: Figure) -> None:
     if engine is not None:
         for _ in range(3 if len(figure.axes) > 1 else 1):
             engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)  # "none" would leave one that has every figure drawn once more when it is saved
     figure.draw_without_rendering()
 
 

@@ -15,7 +15,7 @@ from benchmark.data import datasets
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import RunDir
 from launch import Job, JobState, cores, processes
-from launch.fast_local import PRELOAD, FastLocal, Start
+from launch.fast_local import PRELOAD, FastLocal, Start, job_environment
 from launch.warm import ServerDied, WarmServer
 
 RUN = Run(DataSpec("synthetic"), "lenet5", data_digest="d" * 64, image_size=28, channels=1, epochs=1)
@@ -185,6 +185,33 @@ def test_a_server_whose_imports_fail_says_so() -> None:
     server = WarmServer(os.environ, ("no_such_module",))
     with pytest.raises(ServerDied, match="has died"):
         server.wait_until_ready()
+
+
+def test_waiting_ends_with_the_job(tmp_path: Path, rundir: RunDir) -> None:
+    with FastLocal("fork", entry=script(tmp_path, "import time; time.sleep(0.5)"), preload=()) as launcher:
+        job = launcher.submit(RUN, rundir, 1, tmp_path)
+        assert job.poll().status == "running"
+        launcher.wait(600)
+        assert job.poll().status == "ended"
+
+
+def test_waiting_for_a_server_that_dies_ends_and_goes_on(tmp_path: Path, rundir: RunDir) -> None:
+    with FastLocal("fork", entry=script(tmp_path, "import time; time.sleep(60)"), preload=()) as launcher:
+        job = launcher.submit(RUN, rundir, 1, tmp_path)
+        server = launcher._server
+        assert server is not None
+        os.kill(server.pid, signal.SIGKILL)
+        launcher.wait(600)
+        launcher.wait(0.1)  # nobody will say anything any more
+        assert job.poll().status == "running"
+        job.cancel()
+        end_of(job)
+
+
+def test_the_user_s_own_settings_of_the_allocator_stay(tmp_path: Path, rundir: RunDir) -> None:
+    found = job_environment(RUN, rundir, tmp_path, tmp_path, {"MALLOC_TRIM_THRESHOLD_": "1"})
+    assert found["MALLOC_TRIM_THRESHOLD_"] == "1"
+    assert int(found["MALLOC_MMAP_THRESHOLD_"]) == 32 * 2**20
 
 
 def test_cores_are_lent_once_and_come_back() -> None:

@@ -136,6 +136,18 @@ def test_every_run_is_done_once_and_published(bench: Bench) -> None:
     assert {event.event.epoch for event in events if isinstance(event, EpochDone)} == {1, 2}
 
 
+def test_a_free_worker_does_not_wait_for_the_books(bench: Bench) -> None:
+    runs = [run_of("good", seed) for seed in range(2)]
+    started = []
+
+    def look(event: SweepEvent) -> None:
+        if isinstance(event, Ended):
+            started.append(sum(bench.rundir(run).last_attempt for run in runs))
+
+    bench.sweep(runs, workers=1, on_event=look)
+    assert started == [2, 2], "the second run had started when the first one was entered in the journal"
+
+
 def test_the_same_sweep_again_starts_nothing_and_publishes_nothing(bench: Bench) -> None:
     runs = [run_of("good", seed) for seed in range(2)]
     bench.sweep(runs)

@@ -16,9 +16,10 @@ import torch
 
 def current(device: torch.device) -> dict[str, Any]:
     """What :func:`restore` takes: tensors, tuples and plain numbers."""
+    version, words, gauss = random.getstate()
     name, keys, *rest = np.random.get_state(legacy=True)
     return {
-        "python": random.getstate(),
+        "python": (version, torch.tensor(words), gauss),
         "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
         "device": _device_state(device),
@@ -27,8 +28,9 @@ def current(device: torch.device) -> dict[str, Any]:
 
 def restore(state: Mapping[str, Any], device: torch.device) -> None:
     """Sets every generator to ``state``, which was taken on a device of the same type."""
+    version, words, gauss = state["python"]
     name, keys, *rest = state["numpy"]
-    random.setstate(state["python"])
+    random.setstate((version, tuple(words.tolist()), gauss))
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state["torch"])
     if device.type == "cuda":
