@@ -25,7 +25,7 @@ from benchmark.families import family
 from benchmark.preparing import Decoded
 from benchmark.run import Run
 from benchmark.session import planned
-from launch.fast_local import ALLOCATOR, threads
+from launch import fast_local
 
 ROOT = Path(__file__).resolve().parent.parent
 ARRANGEMENTS = {"2 × 1 thread": (2, 1), "1 × 2 threads": (1, 2)}
@@ -79,7 +79,7 @@ def images_per_second(run: Run, data: Path, workers: int, threads: int, seconds:
 
 def _start(document: str, data: Path, seconds: float, cores: set[int]) -> subprocess.Popen[str]:
     command = [sys.executable, __file__, "--seconds", str(seconds), "--worker", document, str(data)]
-    variables = {**ALLOCATOR, **os.environ, **threads(len(cores))}
+    variables = {**fast_local.ALLOCATOR, **os.environ, **fast_local.threads(len(cores))}
     return subprocess.Popen(
         command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
