@@ -54,6 +54,9 @@ results_option = click.option(
     show_default=True,
     help="Where results are kept.",
 )
+only_option = click.option(
+    "--only", multiple=True, metavar="KEY=VALUE", help="Only the runs that fit, such as 'model=resnet*'. Repeatable."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 
 
@@ -76,6 +79,8 @@ def main() -> None:
 
 @main.command()
 @common
+@only_option
+@click.option("--limit", type=click.IntRange(min=1), help="Start at most so many runs.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -95,6 +100,8 @@ def run(
     settings: tuple[str, ...],
     results: Path,
     as_json: bool,
+    only: tuple[str, ...],
+    limit: int | None,
     workers: int | None,
     mode: str | None,
     retry: tuple[str, ...],
@@ -104,7 +111,7 @@ def run(
     from benchmark.session import Options, Session
     from benchmark.terminal import choose
 
-    options = Options(workers=workers, mode=mode, retry=retry, rerun_stale=stale == "rerun")
+    options = Options(workers=workers, mode=mode, retry=retry, rerun_stale=stale == "rerun", only=only, limit=limit)
     session = Session.open(experiment, settings, results, options)
     say = _teller(as_json)
     say(session.opening)
@@ -123,21 +130,24 @@ def run(
 
 @main.command()
 @common
-def plan(experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
+@only_option
+def plan(
+    experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool, only: tuple[str, ...]
+) -> None:
     """Every cell with its state (new, done, failed, stale) and why.  Nothing is started."""
     from benchmark import words
     from benchmark.session import planned
 
-    found = planned(experiment, settings, results)
+    found = planned(experiment, settings, results, only)
     if as_json:
         cells = [{"run_id": c.run.run_id, "configuration_id": c.run.configuration_id, "state": c.state, "why": c.why,
                   "model": c.run.model, "seed": c.run.seed, "data": c.run.data.label,
-                  "hyperparameters": c.run.hyperparameters} for c in found.plan.cells]  # fmt: skip
+                  "hyperparameters": c.run.hyperparameters} for c in found.cells]  # fmt: skip
         _print_json({"experiment": found.plan.experiment.name, "cells": cells})
         return
-    for line in words.plan_lines(found.plan, found.names):
+    for line in words.plan_lines(found.cells, found.names):
         click.echo(line)
-    click.echo(words.counts(found.plan.cells))
+    click.echo(words.counts(found.cells))
 
 
 @main.command()
@@ -199,6 +209,14 @@ def sync(experiment: Path | None, settings: tuple[str, ...], results: Path, as_j
     if as_json:
         _print_json(summary.document)
     sys.exit(summary.exit_code)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of an experiment's YAML, for editors."""
+    from benchmark.config.schema import schema
+
+    _print_json(schema())
 
 
 @main.command()

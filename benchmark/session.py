@@ -25,7 +25,7 @@ from benchmark.installed import default_experiment
 from benchmark.journal import Journal
 from benchmark.labels import labels
 from benchmark.lock import exclusive
-from benchmark.plan import Plan
+from benchmark.plan import Plan, PlannedRun
 from benchmark.preparing import UsageProblem
 from benchmark.publishing import Publishing
 from benchmark.run import Run
@@ -48,16 +48,21 @@ class Options:
     mode: str | None = None
     retry: tuple[str, ...] = ()
     rerun_stale: bool = False
+    only: tuple[str, ...] = ()
+    """Patterns of which runs to start; the leaderboard is always of the whole plan."""
+    limit: int | None = None
+    """At most so many of them."""
     train: bool = True
     """Without it only what waits on disk is published."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A plan and what its runs are called."""
+    """A plan, what its runs are called, and those of its cells that were asked for."""
 
     plan: Plan
     names: Mapping[str, str]
+    cells: tuple[PlannedRun, ...]
 
 
 @dataclass(frozen=True)
@@ -69,16 +74,21 @@ class Summary:
     exit_code: int = 0
 
 
-def planned(path: Path | None, settings: Sequence[str], results: Path) -> Found:
+def planned(path: Path | None, settings: Sequence[str], results: Path, only: Sequence[str] = ()) -> Found:
     """The plan of an experiment.
 
     Raises:
         ConfigError, DataError: what is wrong with it.
+        UsageProblem: ``only`` leaves nothing.
     """
+    wanted = config.selection(only)
     cache = datasets.cache_directory()
     experiment = config.load(path or default_experiment(), settings, catalogue.names(cache))
     plan = planning.make(experiment, results / experiment.name, cache)
-    return Found(plan, labels(plan.runs))
+    cells = tuple(cell for cell in plan.cells if cell.run in wanted)
+    if not cells:
+        raise UsageProblem(f"--only {' --only '.join(only)}: no run of this experiment fits")
+    return Found(plan, labels(plan.runs), cells)
 
 
 def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summary:
@@ -128,12 +138,14 @@ class Session:
         Raises:
             ConfigError, DataError, ModeError, NoRoom, Busy, JournalError, UsageProblem: what is in the way.
         """
-        found = planned(path, settings, results)
+        found = planned(path, settings, results, options.only)
         plan, experiment = found.plan, found.plan.experiment
         if not options.train:
             _must_have_run(plan)
         launcher = launch.make(options.mode or experiment.launch.mode, start=experiment.launch.start)
         chosen = preparing.chosen(plan, options.retry, options.rerun_stale) if options.train else []
+        wanted = {cell.run.run_id for cell in found.cells}
+        chosen = [cell for cell in chosen if cell.run.run_id in wanted][: options.limit]
         uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
         room.check(preparing.places(plan, uri))
         stack, data = ExitStack(), preparing.Decoded()
@@ -183,11 +195,12 @@ class Session:
             lines = [*_best(document), f"leaderboard: {written}", *self._tracker_lines()]
             outcomes = self.site.journal.outcomes()
             left = sum(run.run_id not in outcomes for run in self.found.plan.runs)
+            undone = any(run.run_id not in outcomes for run in self.todo)
             failed = document["counts"]["failed"]
             self.site.journal.close()
         lines += [self.sweep.full] if self.sweep.full else []
         lines.append(_closing(len(self.found.plan.runs), failed, left, time.monotonic() - self.started))
-        code = ENVIRONMENT if self.sweep.full else _exit_code(self.interrupt, left, failed)
+        code = ENVIRONMENT if self.sweep.full else _exit_code(self.interrupt, undone, failed)
         return Summary(tuple(lines), document, code)
 
     @property
@@ -288,10 +301,11 @@ def _closing(total: int, failed: int, left: int, seconds: float) -> str:
     return f"{', '.join(parts)} · {seconds:.0f} s"
 
 
-def _exit_code(interrupt: Interrupt, left: int, failed: int) -> int:
-    if interrupt.requests and left:
+def _exit_code(interrupt: Interrupt, undone: bool, failed: int) -> int:
+    """``undone``: not all that was to be run has run; what was not asked for does not count."""
+    if interrupt.requests and undone:
         return 130
-    return 4 if left else 1 if failed else 0
+    return 4 if undone else 1 if failed else 0
 
 
 @contextmanager

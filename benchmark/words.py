@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.catalogue import ModelFacts, Row
 from benchmark.metric_names import METRICS
-from benchmark.plan import Plan, PlannedRun
+from benchmark.plan import PlannedRun
 from benchmark.progress import watched
 from benchmark.publishing import Published, Trouble
 from benchmark.rundir import Failure, Result
@@ -153,12 +153,10 @@ def counts(cells: Iterable[PlannedRun]) -> str:
     return f"{sum(states.values())} runs: {each}"
 
 
-def plan_lines(plan: Plan, names: Mapping[str, str]) -> list[str]:
+def plan_lines(cells: Sequence[PlannedRun], names: Mapping[str, str]) -> list[str]:
     """One line per cell: id, state, name, why."""
-    width = max(len(names[run.run_id]) for run in plan.runs)
-    return [
-        f"{cell.run.run_id[:6]}  {cell.state:<6}  {names[cell.run.run_id]:<{width}}  {cell.why}" for cell in plan.cells
-    ]
+    width = max(len(names[cell.run.run_id]) for cell in cells)
+    return [f"{cell.run.run_id[:6]}  {cell.state:<6}  {names[cell.run.run_id]:<{width}}  {cell.why}" for cell in cells]
 
 
 def model_document(row: Row) -> dict[str, Any]:

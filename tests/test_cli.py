@@ -92,7 +92,7 @@ def test_help_names_the_commands_and_is_quick_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "heavy: []" in done.stdout
-    for name in ("run", "plan", "validate", "status", "report", "sync", "models"):
+    for name in ("run", "plan", "validate", "status", "report", "sync", "schema", "models"):
         assert f"\n  {name} " in done.stdout
 
 
@@ -111,6 +111,28 @@ def test_plan_and_validate_never_import_torch(benchmark: Command) -> None:
     cells = json.loads(done.stdout)["cells"]
     assert [cell["state"] for cell in cells] == ["new", "new"]
     assert not (benchmark.home / "results").exists()
+
+
+def test_the_schema_is_printed_without_anything_heavy(benchmark: Command) -> None:
+    assert json.loads(benchmark("schema"))["title"] == "an experiment of torch-image-benchmark"
+
+
+def test_plan_shows_only_what_was_asked_for(benchmark: Command) -> None:
+    assert "seed 1" in benchmark("plan", "--only", "seed=1")
+    assert "seed 0" not in benchmark("plan", "--only", "seed=1")
+    assert "no run of this experiment fits" in benchmark("plan", "--only", "seed=7", code=2)
+    assert "did you mean 'seed'" in benchmark("plan", "--only", "seeed=7", code=2)
+
+
+@pytest.mark.slow
+def test_some_runs_only_leave_the_others_pending_and_are_success(benchmark: Command) -> None:
+    benchmark("run", "--only", "seed=1", "--set", "epochs=1")
+    document = benchmark.leaderboard()
+    assert [run["seed"] for row in document["rows"] for run in row["runs"] if run["status"] == "done"] == [1]
+    assert document["counts"] == {"done": 1, "failed": 0, "pending": 1}
+    output = benchmark("run", "--limit", "1", "--set", "epochs=1")
+    assert "1 to run" in output
+    assert benchmark.leaderboard()["counts"]["pending"] == 0
 
 
 def test_every_error_is_named_at_its_place_at_once(benchmark: Command) -> None:

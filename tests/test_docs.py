@@ -1,4 +1,4 @@
-"""Pages that say what the code says.  REGENERATE_GOLDEN=1 writes docs/keys.md anew."""
+"""Pages and the schema that say what the code says.  REGENERATE_GOLDEN=1 writes them anew."""
 
 import dataclasses
 import os
@@ -96,3 +96,28 @@ def test_every_test_and_script_in_the_evidence_exists() -> None:
         assert not name or f"def {name}(" in source, f"{file}::{name}"
     for file in re.findall(r"`((?:perf|\.ci|launch)/[\w./]+)`", text):
         assert (ROOT / file).exists(), file
+
+
+def matrix_examples() -> list[tuple[str, str]]:
+    text = (ROOT / "docs" / "matrix.md").read_text(encoding="utf-8")
+    return re.findall(r"```yaml\n(.*?)```\n```text\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize(("text", "expected"), matrix_examples())
+def test_the_examples_of_the_matrix_s_page_are_true(text: str, expected: str) -> None:
+    cells = config.parse(f"name: example\n{text}", Path("example.yaml")).cells
+    wanted = expected.splitlines()
+    assert [described(cell, line) for cell, line in zip(cells, wanted, strict=False)] == wanted
+    assert len(cells) == len(wanted)
+
+
+def described(cell: config.Cell, line: str) -> str:
+    """The cell as ``line`` shows one: what tells it from the others, then in parentheses the keys that the line has."""
+    names = re.findall(r"(\w+) [^,)]+", line.partition(" (")[2])
+    more = ", ".join(f"{name} {getattr(cell.run, name)}" for name in names)
+    return f"{cell.label} ({more})" if more else cell.label
+
+
+def test_every_yaml_of_the_matrix_s_page_is_an_example() -> None:
+    text = (ROOT / "docs" / "matrix.md").read_text(encoding="utf-8")
+    assert text.count("```yaml") == len(matrix_examples()) >= 8

@@ -245,3 +245,126 @@ def test_ten_thousand_cells_are_expanded_in_seconds():
     experiment = load(text.replace("'x*'", "resnet18, lr: 2"))
     assert len(experiment.cells) == 4 * 2500 - 50 - 4
     assert time.process_time() - started < 5
+
+
+def test_a_log_range_has_both_ends_and_round_values():
+    text = "matrix: {model: lenet5, lr: {log: [1e-4, 1e-1], n: 4}}"
+    assert chosen(text, "lr") == [(0.0001,), (0.001,), (0.01,), (0.1,)]
+
+
+def test_a_linear_range_of_whole_numbers_has_whole_numbers():
+    text = "matrix: {model: lenet5, batch_size: {linear: [16, 128], n: 3}, seed: {linear: [0, 2], n: 3}}"
+    values = chosen(text, "batch_size", "seed")
+    assert values[:4] == [(16, 0), (16, 1), (16, 2), (72, 0)]
+    assert all(type(size) is int and type(seed) is int for size, seed in values)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lr: {log: [1e-4, 1e-1]}", "say how many values: n: 4"),
+        ("lr: {log: [0, 1], n: 2}", "begins above 0"),
+        ("lr: {log: [1, 0.1], n: 2}", "the smaller first"),
+        ("lr: {log: [1], n: 2}", "the smaller first"),
+        ("lr: {linear: [true, 3], n: 2}", "the smaller first"),
+        ("lr: {linear: [.inf, 3], n: 2}", "the smaller first"),
+        ("lr: {log: [1, 2], linear: [1, 2], n: 2}", "linear or log"),
+        ("lr: {log: [1, 2], n: 1}", "n must be a whole number from 2"),
+        ("lr: {log: [1, 2], n: 1e9}", "n must be a whole number from 2"),
+        ("lr: {log: [1, 2], steps: 3}", "unknown key 'steps'"),
+        ("lr: {linear: [-1, 1], n: 3}", "lr must be a number greater than 0"),
+        ("epochs: {linear: [1, 3], n: 5}", "3 different values only"),
+        ("optimizer: {log: [1, 2], n: 2}", "optimizer does not hold numbers"),
+        ("seed: {linear: [0, 4]}, random: {samples: 2}", "say how many values"),
+        ("lr: {linear: [-1, 1]}, random: {samples: 2}", "lr must be a number greater than 0"),
+        ("lr: [1, 2], random: {samples: 3}", "only 2 different configurations can be drawn"),
+        ("lr: [1, 2], random: {seed: 3}", "random needs samples"),
+        ("lr: [1, 2], random: {samples: 0}", "samples must be a whole number at least 1"),
+        ("lr: [1, 2], random: {sample: 1}", "did you mean 'samples'"),
+        ("lr: [1, 2], random: 20", "must be a mapping"),
+        ("lr: {log: [1, 2]}, random: {samples: 100000}, seed: [0, 1]", "cells are too many"),
+    ],
+)
+def test_a_range_or_a_sampling_that_cannot_be_is_an_error_at_its_place(text, expected):
+    found = problems(f"matrix: {{model: lenet5, {text}}}")
+    assert any(expected in each for each in found), found
+    assert all(each.startswith("2:") for each in found), found
+
+
+RANDOM = "matrix: {{model: [lenet5, resnet18], lr: {{log: [1e-4, 1e-1]}}, random: {{samples: {}, seed: {}}}{}}}"
+
+
+def test_random_cells_are_the_same_each_time_and_different_for_another_seed():
+    first = chosen(RANDOM.format(20, 0, ""), "model", "lr")
+    assert first == chosen(RANDOM.format(20, 0, ""), "model", "lr")
+    assert first != chosen(RANDOM.format(20, 1, ""), "model", "lr")
+    assert len(set(first)) == 20
+    assert {model for model, _ in first} == {"lenet5", "resnet18"}
+    assert all(1e-4 <= lr <= 1e-1 for _, lr in first)
+    assert sum(lr < 1e-3 for _, lr in first) >= 2, "drawn on the log scale"
+
+
+def test_more_samples_keep_the_earlier_ones():
+    assert chosen(RANDOM.format(30, 0, ""), "model", "lr")[:20] == chosen(RANDOM.format(20, 0, ""), "model", "lr")
+
+
+def test_another_axis_leaves_the_draws_of_the_others():
+    plain = chosen(RANDOM.format(10, 0, ""), "model", "lr")
+    assert plain == chosen(RANDOM.format(10, 0, ", epochs: {linear: [1, 90]}"), "model", "lr")
+
+
+def test_samples_are_crossed_with_seeds():
+    found = chosen(RANDOM.format(3, 0, ", seed: [0, 1]"), "lr", "seed")
+    assert [seed for _, seed in found] == [0, 1] * 3
+    assert len({lr for lr, _ in found}) == 3
+
+
+def test_all_cells_of_a_finite_matrix_can_be_drawn():
+    text = "matrix: {model: [lenet5, resnet18], lr: [1, 2, 3], random: {samples: 6}}"
+    assert len(set(chosen(text, "model", "lr"))) == 6
+
+
+def test_defaults_of_models_lie_between_defaults_and_cells():
+    text = """
+defaults: {lr: 1, epochs: 1}
+models: {"resnet*": {lr: 2, epochs: 2}, resnet50: {lr: 3}}
+matrix: {model: [lenet5, resnet18, resnet50], epochs: 9}
+"""
+    assert chosen(text, "model", "lr", "epochs") == [("lenet5", 1, 9), ("resnet18", 2, 9), ("resnet50", 3, 9)]
+    included = "models: {lenet5: {lr: 2}}\ninclude: [{model: lenet5}, {model: lenet5, lr: 5}]"
+    assert chosen(included, "lr") == [(2.0,), (5.0,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("models: {resnet18: {lr: 1}}\nmatrix: {model: lenet5}", "2:10: no cell has a model of this name"),
+        ("models: {lenet: {lr: 1}}\nmatrix: {model: lenet5}", "did you mean 'lenet5'"),
+        ("models: {lenet5: {model: resnet18}}\nmatrix: {model: lenet5}", "leave model out"),
+        ("models: [lenet5]\nmatrix: {model: lenet5}", "models must be a mapping"),
+        ("models: {lenet5: 3}\nmatrix: {model: lenet5}", "must be a mapping"),
+    ],
+)
+def test_defaults_of_models_that_cannot_be_are_errors(text, expected):
+    found = problems(text)
+    assert any(expected in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [("'> 2'", [1, 2]), ("'>= 2'", [1]), ("'<2'", [2, 3]), ("'<= 2'", [3]), ("'!= 2'", [2]), ("'> 1 and < 3'", [1, 3])],
+)
+def test_numbers_are_compared(pattern, left):
+    text = f"matrix: {{model: lenet5, epochs: [1, 2, 3]}}\nexclude: [{{epochs: {pattern}}}]"
+    assert chosen(text, "epochs") == [(each,) for each in left]
+
+
+def test_a_size_that_only_the_data_know_fits_no_comparison():
+    text = "matrix: {model: lenet5}\noverrides: [{when: {image_size: '>= 1'}, set: {epochs: 9}}]"
+    assert problems(text) == ["3:20: this override matches no cell"]
+
+
+@pytest.mark.parametrize("pattern", ["'> x'", "'>> 2'", "'> 1 or < 2'", "'<'"])
+def test_a_comparison_that_is_none_is_an_error(pattern):
+    (found,) = problems(f"matrix: {{model: lenet5}}\nexclude: [{{epochs: {pattern}}}]")
+    assert "epochs is compared as in '>= 64'" in found

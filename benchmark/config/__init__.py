@@ -4,6 +4,7 @@ from benchmark.config.experiment import Cell, Experiment, LaunchSettings, Report
 from benchmark.config.problems import ConfigError, Mark, Problem
 from benchmark.config.reading import load, parse
 from benchmark.config.resolved import resolved_yaml
+from benchmark.config.selection import Selection, selection
 
 __all__ = [
     "Cell",
@@ -13,8 +14,10 @@ __all__ = [
     "Mark",
     "Problem",
     "ReportSettings",
+    "Selection",
     "TrackingSettings",
     "load",
     "parse",
     "resolved_yaml",
+    "selection",
 ]

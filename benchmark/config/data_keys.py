@@ -103,3 +103,12 @@ def _check_options(spec: DataSpec, given: Mapping[str, Given], mark: Mark, probl
 def absolute(path: str, base: Path) -> str:
     """``path`` from the directory ``base``, ``~`` expanded; symbolic links are kept."""
     return os.path.abspath(base / Path(path).expanduser())  # noqa: PTH100 - Path.resolve would follow links
+
+
+def schema_of_data() -> dict[str, Any]:
+    """The JSON Schema of a mapping; which options belong to which source is not in it."""
+    found = _keys().model.model_json_schema()
+    found.pop("title", None)
+    for each in found["properties"].values():
+        each.pop("title", None)
+    return found

@@ -1,4 +1,4 @@
-"""What a YAML file declares of its cells: defaults, matrices, exclude, include, overrides, --set, all values valid.
+"""What a YAML file declares of its cells: defaults, models, matrices, exclude, include, overrides, --set, all valid.
 
 Reading it finds what is wrong with each value; :mod:`benchmark.config.matrix` makes the cells.
 """
@@ -9,21 +9,50 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from benchmark.config import sampling
 from benchmark.config.data_keys import identity
 from benchmark.config.document import Node
+from benchmark.config.keys import Given
 from benchmark.config.layer import Layer, RunReader
-from benchmark.config.pattern import Pattern, read_pattern
+from benchmark.config.pattern import Pattern, read_model_pattern, read_pattern
 from benchmark.config.problems import Mark, shown
+from benchmark.config.sampling import Sampling, read_sampling
+from benchmark.config.spread import Spread, is_spread, nodes, read_spread
 
-PARTS = ("data", "defaults", "matrix", "exclude", "include", "overrides")
+CROSSED = ("seed", "data")
+"""Axes that an include, and every sample of a random matrix, is crossed with."""
+PARTS = ("data", "defaults", "models", "matrix", "exclude", "include", "overrides")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Keys that vary together: each row has a value for every key."""
+    """Keys that vary together: each row has a value for every key.
+
+    Instead of rows, the one key of an axis may have a ``spread``, from which a random matrix draws.
+    """
 
     keys: tuple[str, ...]
     rows: tuple[Layer, ...]
+    mark: Mark
+    spread: Spread | None = None
+
+    @property
+    def name(self) -> str:
+        return ", ".join(self.keys)
+
+    def pick(self, share: float) -> Layer:
+        """The row at a share (0 to 1, without 1) of the way."""
+        if self.spread:
+            return {self.keys[0]: Given(self.spread.at(share), self.mark)}
+        return self.rows[int(share * len(self.rows))]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Axes, whose cells are their whole product or, with ``sampling``, so many drawn from it."""
+
+    axes: tuple[Axis, ...]
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True)
@@ -36,10 +65,11 @@ class Override:
 
 @dataclass(frozen=True)
 class Declaration:
-    """``mark`` is where the matrix stands."""
+    """``models`` are defaults of the models that a pattern matches; ``mark`` is where the matrix stands."""
 
     defaults: Layer
-    matrices: tuple[tuple[Axis, ...], ...]
+    models: tuple[Override, ...]
+    matrices: tuple[Matrix, ...]
     excludes: tuple[Pattern, ...]
     includes: tuple[Layer, ...]
     overrides: tuple[Override, ...]
@@ -52,7 +82,8 @@ def read(root: Node, settings: Layer, reader: RunReader) -> Declaration:
     matrix = root.get("matrix")
     return Declaration(
         defaults=_defaults(root, reader),
-        matrices=tuple(_axes(each, reader) for each in _matrices(matrix)) if matrix else (),
+        models=tuple(_models(root, reader)),
+        matrices=tuple(_matrix(each, reader) for each in _matrices(matrix)) if matrix else (),
         excludes=tuple(each for node in _list(root, "exclude", reader) if (each := read_pattern(node, reader))),
         includes=tuple(reader.layer(node) for node in _list(root, "include", reader)),
         overrides=tuple(set_ for node in _list(root, "overrides", reader) if (set_ := _override(node, reader))),
@@ -84,28 +115,71 @@ def _matrices(node: Node) -> Sequence[Node]:
     return list(node.elements()) if isinstance(node.value, list) and node.value else [node]
 
 
-def _axes(node: Node, reader: RunReader) -> tuple[Axis, ...]:
-    """The axes of one matrix, in the order of the text."""
+def _models(root: Node, reader: RunReader) -> Iterator[Override]:
+    node = root.get("models")
+    if node is None:
+        return
+    if not isinstance(node.value, dict):
+        reader.problems.add(node.mark, "models must be a mapping: {'vit_*': {lr: 1e-4}}")
+        return
+    for name, child in node.items():
+        if child.get("model"):
+            reader.problems.add(child.key_mark("model"), f"these are the defaults of {name}; leave model out")
+        pattern, layer = read_model_pattern(name, node.key_mark(name), reader), reader.layer(child)
+        if pattern:
+            yield Override(pattern, layer)
+
+
+def _matrix(node: Node, reader: RunReader) -> Matrix:
+    """One matrix, its axes in the order of the text."""
     if not isinstance(node.value, dict) or not node.value:
         reader.problems.add(node.mark, f"a matrix must be a mapping of keys to lists, not {shown(node.value)}")
-        return ()
+        return Matrix(())
+    random = node.get(sampling.KEY)
+    drawn = read_sampling(random, reader.problems) if random else None
+    return Matrix(tuple(_axes(node, reader, sampled=random is not None)), drawn)
+
+
+def _axes(node: Node, reader: RunReader, *, sampled: bool) -> Iterator[Axis]:
     seen: set[str] = set()
-    axes = []
     for text, child in node.items():
+        if text == sampling.KEY:
+            continue
         keys = tuple(each.strip() for each in text.split(","))
         for key in sorted(seen.intersection(keys)) or [key for key in set(keys) if keys.count(key) > 1]:
             reader.problems.add(node.key_mark(text), f"{key} is in this matrix twice")
         seen.update(keys)
-        axes.append(Axis(keys, tuple(_rows(keys, child, node.key_mark(text), reader))))
-    return tuple(axes)
+        yield _axis(keys, child, node.key_mark(text), reader, sampled=sampled)
 
 
-def _rows(keys: tuple[str, ...], node: Node, at: Mark, reader: RunReader) -> Iterator[Layer]:
-    """A row for each different value; a scalar is a list of one."""
+def _axis(keys: tuple[str, ...], node: Node, at: Mark, reader: RunReader, *, sampled: bool) -> Axis:
+    """An axis of a list, of a scalar (a list of one), or of a range."""
+    if len(keys) > 1 or not is_spread(node):
+        return Axis(keys, tuple(_rows(keys, _elements(keys, node, reader), at, reader)), node.mark)
+    found = read_spread(keys[0], node, reader)
+    if found is None:
+        return Axis(keys, (), node.mark)
+    spread, count = found
+    if count is None and sampled and keys[0] not in CROSSED:
+        ends = nodes([spread.at(0), spread.at(1)], node)
+        list(_rows(keys, ends, at, reader))  # both ends must be values that the key can have
+        return Axis(keys, (), node.mark, spread)
+    if count is None:
+        reader.problems.add(node.mark, "say how many values: n: 4; without n a range is for a random matrix")
+        return Axis(keys, (), node.mark)
+    values = spread.values(count)
+    if len(set(values)) < count:
+        reader.problems.add(node.mark, f"this range has {len(set(values))} different values only; set a smaller n")
+        return Axis(keys, (), node.mark)
+    return Axis(keys, tuple(_rows(keys, nodes(values, node), at, reader)), node.mark)
+
+
+def _rows(keys: tuple[str, ...], elements: Sequence[Node], at: Mark, reader: RunReader) -> Iterator[Layer]:
+    """A row for each different value."""
     found: dict[str, int | None] = {}
-    for element in _elements(keys, node, reader):
+    for element in elements:
         row = _row(keys, element, at, reader)
-        text = _text(row)
+        text = text_of(row)
         if row and text in found:
             reader.problems.add(
                 element.mark, f"{shown(element.value)} stands twice; the first is in line {found[text]}"
@@ -141,7 +215,7 @@ def _row(keys: tuple[str, ...], node: Node, at: Mark, reader: RunReader) -> Laye
     return valid if len(valid) == len(row) else None
 
 
-def _text(row: Layer | None) -> str:
+def text_of(row: Layer | None) -> str:
     """Equal rows have equal text."""
     values = {key: identity(each.value) for key, each in (row or {}).items()}
     return json.dumps(values, sort_keys=True, default=repr)

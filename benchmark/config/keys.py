@@ -73,6 +73,11 @@ class Keys:
             return None
         return Given(getattr(self.model.model_validate({key: node.value}), key), node.mark)
 
+    def number(self, key: str) -> type | None:
+        """``int`` or ``float`` for a key that holds such numbers, else ``None``."""
+        members = _members(self.fields[key][0]) if key in self.fields else ()
+        return next((each for each in (float, int) if each in members), None)
+
     def _wrong(self, key: str, value: Any) -> str | None:
         try:
             self.model.model_validate({key: value})

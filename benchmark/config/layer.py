@@ -34,27 +34,31 @@ _BUILT_IN = Run(data=_DEFAULT_DATA.spec, model="")
 
 @dataclass(frozen=True)
 class RunReader:
-    """Reads run keys.  ``base`` is the directory to which paths are relative."""
+    """Reads run keys.  ``base`` is the directory to which paths are relative; ``None``: that of the value's file."""
 
     keys: Keys
-    base: Path
+    base: Path | None
     problems: Problems
+
+    def directory(self, node: Node) -> Path:
+        """To which the paths in a value are relative."""
+        return self.base or Path(node.mark.path).absolute().parent
 
     def layer(self, node: Node) -> Layer:
         """The valid keys of a mapping; the others become problems."""
         layer = self.keys.read(node, self.problems, apart=("data",))
         data = node.get("data")
-        choice = read_data(data, self.base, self.problems) if data else None
+        choice = read_data(data, self.directory(data), self.problems) if data else None
         return {**layer, "data": choice} if choice else layer
 
     def value(self, key: str, node: Node, at: Mark) -> Given | None:
         """One key's valid value, or ``None`` after adding a problem; ``at`` is the place of the key."""
         if key == "data":
-            return read_data(node, self.base, self.problems)
+            return read_data(node, self.directory(node), self.problems)
         return self.keys.value(key, node, at, self.problems, apart=("data",))
 
 
-def run_reader(base: Path, known: Names | None, problems: Problems) -> RunReader:
+def run_reader(known: Names | None, problems: Problems, base: Path | None = None) -> RunReader:
     """A reader that refuses models and optimizers which are not ``known`` (``None``: any name will do)."""
     keys = _run_keys()
     rules = {

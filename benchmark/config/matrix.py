@@ -1,9 +1,10 @@
 """A declaration -> cells -> runs; pure.
 
-The cells of a matrix are the product of its axes, several matrices are united and equal cells count once.  ``exclude``
-takes cells of the matrices away, ``include`` adds cells (crossed with the ``seed`` and ``data`` axes unless it names
-them).  A key's value is that of the last which names it: built-in, the data's mapping, ``defaults``, matrix cell or
-include, ``overrides`` (in their order; ``when`` sees the cell as it was before any of them), ``--set``.
+The cells of a matrix are the product of its axes, or are drawn from it; several matrices are united and equal cells
+count once.  ``exclude`` takes cells of the matrices away, ``include`` adds cells (crossed with the ``seed`` and
+``data`` axes unless it names them).  A key's value is that of the last which names it: built-in, the data's mapping,
+``defaults``, ``models`` (in their order), matrix cell or include, ``overrides`` (in their order; ``when`` sees the cell
+as it was before any of them), ``--set``.
 """
 
 from __future__ import annotations
@@ -15,20 +16,19 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from benchmark.config.data_keys import identity
-from benchmark.config.declaration import Axis, Declaration, Override
+from benchmark.config.declaration import CROSSED, Axis, Declaration, Matrix, Override, text_of
 from benchmark.config.experiment import Cell
 from benchmark.config.keys import Given
 from benchmark.config.layer import Layer, complete, merge, run_of
 from benchmark.config.pattern import Pattern
 from benchmark.config.problems import Mark, Problems
 from benchmark.config.resolve import resolve
+from benchmark.config.sampling import Sampling, draw
 from benchmark.run import Run, canonical_json
 
 __all__ = ["MAX_CELLS", "expand", "resolve"]
 
 MAX_CELLS = 100_000
-CROSSED = ("seed", "data")
-"""Axes that an include is crossed with."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ def expand(declaration: Declaration, problems: Problems) -> tuple[Cell, ...]:
     if _too_many(declaration, problems):
         return ()
     drafts = _once([*_matrix_drafts(declaration, problems), *_include_drafts(declaration)])
+    _check_models_match(declaration.models, drafts, problems)
     if not drafts:
         problems.add(declaration.mark, "no cell is left: everything is excluded")
     drafts = _overridden(drafts, declaration.overrides, problems)
@@ -55,22 +56,61 @@ def expand(declaration: Declaration, problems: Problems) -> tuple[Cell, ...]:
 
 
 def _too_many(declaration: Declaration, problems: Problems) -> bool:
-    count = sum(math.prod(len(axis.rows) for axis in axes) for axes in declaration.matrices)
+    count = sum(_size(each) for each in declaration.matrices)
     count += len(declaration.includes) * math.prod(len(_crossed(declaration, key)) or 1 for key in CROSSED)
     if count > MAX_CELLS:
         problems.add(declaration.mark, f"{count:,} cells are too many; at most {MAX_CELLS:,} fit one experiment")
     return count > MAX_CELLS
 
 
+def _size(matrix: Matrix) -> int:
+    crossed, drawn = _parted(matrix)
+    samples = matrix.sampling.samples if matrix.sampling else math.prod(len(axis.rows) for axis in drawn)
+    return samples * math.prod(len(axis.rows) for axis in crossed)
+
+
 def _matrix_drafts(declaration: Declaration, problems: Problems) -> Iterator[_Draft]:
-    matrices = declaration.matrices or (((),) if not declaration.includes else ())
-    drafts = [_Draft(own, merge(declaration.defaults, own)) for axes in matrices for own in _product(axes)]
+    matrices = declaration.matrices or ((Matrix(()),) if not declaration.includes else ())
+    drafts = [_draft(own, declaration) for each in matrices for own in _owns(each, problems)]
     hit = [_matching(each, drafts) for each in declaration.excludes]
     for pattern, matched in zip(declaration.excludes, hit, strict=True):
         if not matched:
             problems.add(pattern.mark, "this exclude matches no cell of the matrix")
     gone = set().union(*hit)
     return (draft for index, draft in enumerate(drafts) if index not in gone)
+
+
+def _draft(own: Layer, declaration: Declaration) -> _Draft:
+    """A cell above the defaults, and those of its model."""
+    below, plain = declaration.defaults, merge(declaration.defaults, own)
+    for each in declaration.models:
+        if each.when.matches(plain):
+            below = merge(below, each.layer)
+    return _Draft(own, merge(below, own))
+
+
+def _owns(matrix: Matrix, problems: Problems) -> Iterator[Layer]:
+    """The keys that the cells of a matrix name."""
+    return _sampled(matrix, matrix.sampling, problems) if matrix.sampling else _product(matrix.axes)
+
+
+def _sampled(matrix: Matrix, sampling: Sampling, problems: Problems) -> Iterator[Layer]:
+    crossed, drawn = _parted(matrix)
+    picks = {axis.name: axis.pick for axis in drawn}
+    finite = math.prod(len(axis.rows) or MAX_CELLS for axis in drawn)
+    samples = list(draw(sampling, picks, lambda rows: tuple(map(text_of, rows)), min(finite, MAX_CELLS) * 20))
+    if len(samples) < sampling.samples:
+        few = f"only {len(samples)} different configurations can be drawn from these axes"
+        problems.add(sampling.mark, f"{few}; set samples: {len(samples)} or give more values")
+    for rows in samples:
+        for row in _product(crossed):
+            yield {**{key: given for each in rows for key, given in each.items()}, **row}
+
+
+def _parted(matrix: Matrix) -> tuple[list[Axis], list[Axis]]:
+    """The axes of seed and data, with which samples are crossed, and the others."""
+    crossed = [axis for axis in matrix.axes if not set(axis.keys).isdisjoint(CROSSED)]
+    return crossed, [axis for axis in matrix.axes if axis not in crossed]
 
 
 def _product(axes: Sequence[Axis]) -> Iterator[Layer]:
@@ -84,15 +124,15 @@ def _matching(pattern: Pattern, drafts: Iterable[_Draft]) -> set[int]:
 
 def _include_drafts(declaration: Declaration) -> Iterator[_Draft]:
     for layer in declaration.includes:
-        axes = [Axis((key,), _crossed(declaration, key)) for key in CROSSED if key not in layer]
+        axes = [Axis((key,), _crossed(declaration, key), declaration.mark) for key in CROSSED if key not in layer]
         for row in _product([axis for axis in axes if axis.rows]):
-            own = {**layer, **row}
-            yield _Draft(own, merge(declaration.defaults, own))
+            yield _draft({**layer, **row}, declaration)
 
 
 def _crossed(declaration: Declaration, key: str) -> tuple[Layer, ...]:
     """The different values of a key over all matrices, in order."""
-    rows = [row for axes in declaration.matrices for axis in axes if key in axis.keys for row in axis.rows]
+    axes = [axis for matrix in declaration.matrices for axis in matrix.axes if key in axis.keys]
+    rows = [row for axis in axes for row in axis.rows]
     first: dict[object, Given] = {}
     for row in rows:
         first.setdefault(identity(row[key].value), row[key])
@@ -129,6 +169,12 @@ def _cell(draft: _Draft, settings: Layer) -> Cell:
     origin = {key: each.mark for key, each in layer.items()}
     choice = {key: str(each.value) if key == "data" else each.value for key, each in draft.own.items()}
     return Cell(run_of(layer), origin, choice)
+
+
+def _check_models_match(models: Sequence[Override], drafts: Sequence[_Draft], problems: Problems) -> None:
+    for each in models:
+        if not any(each.when.matches(draft.layer) for draft in drafts):
+            problems.add(each.when.mark, "no cell has a model of this name")
 
 
 def _check_models(cells: Iterable[Cell], mark: Mark, problems: Problems) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark.config import declaration, sections, yaml_text
 from benchmark.config.document import Document, Node
 from benchmark.config.experiment import Cell, Experiment
+from benchmark.config.extending import extended
 from benchmark.config.layer import MAPPINGS, Layer, RunReader, merge, run_reader
 from benchmark.config.matrix import expand
 from benchmark.config.problems import ConfigError, Mark, Problem, Problems
@@ -27,38 +28,45 @@ def load(path: Path, settings: Sequence[str] = (), known: Names | None = None) -
     Raises:
         ConfigError: everything that is wrong with the file or the settings.
     """
-    return parse(_read(path), path, settings, known)
+    try:
+        text = _read(path)
+    except OSError as error:
+        raise ConfigError([Problem(str(path), None, None, f"cannot be read: {error.strerror}")]) from None
+    return parse(text, path, settings, known)
 
 
 def parse(text: str | bytes, path: Path, settings: Sequence[str] = (), known: Names | None = None) -> Experiment:
     """The experiment of YAML text that stands in the file ``path``; see :func:`load`."""
-    root = yaml_text.parse(text, str(path)).root
+    root = extended(yaml_text.parse(text, str(path)), _base).root
     problems = Problems()
     if not isinstance(root.value, dict):
         raise ConfigError([root.mark.problem("an experiment is a mapping; begin with name, data and matrix")])
     titles = sections.titles(root, path.stem, problems, apart=declaration.PARTS)
     launch = sections.launch(root, problems)
     tracking, report = sections.tracking(root, problems), sections.report(root, problems)
-    cells = _cells(root, path, settings, known, problems)
+    cells = _cells(root, settings, known, problems)
     problems.check()
     return Experiment(titles.name, path, cells, launch, tracking, report, titles.description)
 
 
 def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(yaml_text.MAX_BYTES + 1)
+
+
+def _base(path: Path, mark: Mark) -> Document:
+    """The document of a file that is extended at ``mark``."""
     try:
-        with path.open("rb") as file:
-            return file.read(yaml_text.MAX_BYTES + 1)
+        return yaml_text.parse(_read(path), str(path))
     except OSError as error:
-        raise ConfigError([Problem(str(path), None, None, f"cannot be read: {error.strerror}")]) from None
+        raise ConfigError([mark.problem(f"{path} cannot be read: {error.strerror}")]) from None
 
 
-def _cells(
-    root: Node, path: Path, settings: Sequence[str], known: Names | None, problems: Problems
-) -> tuple[Cell, ...]:
+def _cells(root: Node, settings: Sequence[str], known: Names | None, problems: Problems) -> tuple[Cell, ...]:
     """The cells; none where a key is wrong, since what would follow from it would only confuse."""
     wrong = Problems()
-    reader = run_reader(path.absolute().parent, known, wrong)
-    layer = _settings(settings, run_reader(Path.cwd(), known, wrong))
+    layer = _settings(settings, run_reader(known, wrong, base=Path.cwd()))
+    reader = run_reader(known, wrong)
     declared = declaration.read(root, layer, reader)
     cells = () if wrong else expand(declared, wrong)
     problems.extend(wrong.found)
