@@ -6,6 +6,7 @@ libraries are imported in the commands that need them, so that ``--help`` is qui
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import sys
@@ -131,23 +132,30 @@ def run(
 @main.command()
 @common
 @only_option
+@click.option("--probe/--no-probe", default=True, help="Whether to measure some training steps on this machine.")
 def plan(
-    experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool, only: tuple[str, ...]
+    experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool, only: tuple[str, ...], probe: bool
 ) -> None:
-    """Every cell with its state (new, done, failed, stale) and why.  Nothing is started."""
-    from benchmark import words
-    from benchmark.session import planned
+    """Every cell with its state (new, done, failed, stale), why, and how long it will take.  Nothing is started.
 
-    found = planned(experiment, settings, results, only)
+    Steps of models that this machine has not trained yet are measured first, for at most a minute; once for each.
+    """
+    from benchmark import words
+    from benchmark.session import planned, probing
+
+    found = planned(experiment, settings, results, only, *([probing(_tell_probes)] if probe else []))
+    forecast, total = found.plan.forecast(), found.estimate()
     if as_json:
         cells = [{"run_id": c.run.run_id, "configuration_id": c.run.configuration_id, "state": c.state, "why": c.why,
                   "model": c.run.model, "seed": c.run.seed, "data": c.run.data.label,
-                  "hyperparameters": c.run.hyperparameters} for c in found.cells]  # fmt: skip
-        _print_json({"experiment": found.plan.experiment.name, "cells": cells})
+                  "seconds": forecast.seconds(c.run), "hyperparameters": c.run.hyperparameters}
+                 for c in found.cells]  # fmt: skip
+        document = dataclasses.asdict(total) if total else None
+        _print_json({"experiment": found.plan.experiment.name, "cells": cells, "forecast": document})
         return
-    for line in words.plan_lines(found.cells, found.names):
+    for line in words.plan_lines(found.cells, found.names, forecast):
         click.echo(line)
-    click.echo(words.counts(found.cells))
+    click.echo(words.plan_summary(found.cells, total))
 
 
 @main.command()
@@ -235,6 +243,12 @@ def models(pattern: str, as_json: bool) -> None:
         return
     for line in words.model_lines(rows):
         click.echo(line)
+
+
+def _tell_probes(done: int, total: int) -> None:
+    """One line that is written over; nothing where there is no terminal, or nothing to measure."""
+    if total and sys.stderr.isatty():
+        click.echo(f"\rmeasuring training steps on this machine: {done}/{total}\033[K", nl=done == total, err=True)
 
 
 def _teller(as_json: bool) -> Callable[[str], None]:

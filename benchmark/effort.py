@@ -11,8 +11,10 @@ Limit: on a GPU weights and activations are in its own memory, which nothing her
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from benchmark.catalogue import ModelFacts
 from benchmark.data.datasets import DataFacts
@@ -43,10 +45,18 @@ _STATES = tuple(
 )
 
 
+Basis = Literal["probe", "rough"]
+
+
 @dataclass(frozen=True)
 class Effort:
-    """Expected of one run: multiply-adds (of training, forward passes only), seconds of a common core, bytes of memory
-    without those of an idle process, bytes of decoded images, bytes on disk at most and in the end."""
+    """Expected of one run: multiply-adds (of training, forward passes only), seconds, bytes of memory without those of
+    an idle process, bytes of decoded images, bytes on disk at most and in the end.
+
+    ``basis`` says where the seconds come from: ``probe``, steps measured on this machine, or ``rough``, a common core.
+    ``corrected`` is the factor that is in them, from experience.  ``steps`` and ``evaluated`` (images) are what a probe
+    is multiplied with.
+    """
 
     macs: float
     seconds: float
@@ -54,6 +64,19 @@ class Effort:
     images: int
     disk: int
     disk_kept: int
+    steps: int = 0
+    evaluated: int = 0
+    basis: Basis = "rough"
+    corrected: float = 1.0
+
+    def probed(self, step: float, image: float) -> Effort:
+        """By the seconds that a training step and one image's evaluation took."""
+        seconds = START_SECONDS + self.steps * step + self.evaluated * image
+        return dataclasses.replace(self, seconds=seconds, basis="probe", corrected=1.0)
+
+    def times(self, factor: float) -> Effort:
+        """So much slower."""
+        return dataclasses.replace(self, seconds=self.seconds * factor, corrected=self.corrected * factor)
 
     @classmethod
     def of(cls, run: Run, model: ModelFacts, data: DataFacts) -> Effort:
@@ -69,6 +92,8 @@ class Effort:
             images=sum(data.sizes.values()) * run.channels * run.image_size**2,
             disk=kept + min(CHECKPOINTS, run.epochs) * checkpoint,
             disk_kept=kept,
+            steps=run.epochs * -(-data.sizes["train"] // run.batch_size),
+            evaluated=(run.epochs + 1) * data.sizes["val"] + data.sizes["test"],
         )
 
 

@@ -26,6 +26,8 @@ BASE = 740 * 2**20
 LEAST_BASE = BASE // 2
 """A worker of a warm fork server has some 440 MiB resident, shared with its siblings but for 30."""
 
+MARGINS = (0.1, 0.2, 0.3, 0.4, 0.5)
+"""For each group of like runs, from the nearest to all: how much further off a run may be than they were."""
 Factors = defaultdict[Hashable, list[float]]
 
 
@@ -34,10 +36,18 @@ class Forecast:
 
     Args:
         finished: earlier runs and their results.
+        unsure: by what the efforts' seconds may be off, at the least and at the most; ``None``: they are not those of
+            this machine, so that nothing is known in seconds before a run has finished.
     """
 
-    def __init__(self, efforts: Mapping[str, Effort], finished: Iterable[tuple[Run, Result]] = ()) -> None:
+    def __init__(
+        self,
+        efforts: Mapping[str, Effort],
+        finished: Iterable[tuple[Run, Result]] = (),
+        unsure: tuple[float, float] | None = None,
+    ) -> None:
         self._efforts = efforts
+        self._unsure = unsure
         self._slowness: Factors = defaultdict(list)
         self._largeness: Factors = defaultdict(list)
         self._base: int | None = None
@@ -53,8 +63,24 @@ class Forecast:
                 self._learn_memory(run, effort, int(peak))
 
     def seconds(self, run: Run) -> float | None:
-        """Expected wall seconds of the whole job; ``None`` while nothing has finished."""
-        return self.weight(run) if self._slowness else None
+        """Expected wall seconds of the whole job; ``None`` where nothing is known of this machine."""
+        return self.weight(run) if self._slowness or self._unsure else None
+
+    def range(self, run: Run) -> tuple[float, float] | None:
+        """At the least and at the most, roughly: as far as like runs, or earlier forecasts, were apart."""
+        if (middle := self.seconds(run)) is None:
+            return None
+        groups = _alike_in_time(run)
+        for margin, group in zip(MARGINS, groups, strict=True):
+            if known := self._slowness.get(group):
+                seconds = self._efforts[run.run_id].seconds
+                return known[0] * seconds * (1 - margin), known[-1] * seconds * (1 + margin)
+        low, high = self._unsure or (1.0, 1.0)
+        return middle * low, middle * high
+
+    def effort(self, run: Run) -> Effort:
+        """What the forecast of a run is based on."""
+        return self._efforts[run.run_id]
 
     def weight(self, run: Run) -> float:
         """How long ``run`` takes compared with others: ``seconds`` where there are, those of a common core elsewhere.

@@ -17,11 +17,14 @@ from benchmark.data.datasets import DataFacts
 from benchmark.effort import Effort
 from benchmark.forecast import Forecast
 from benchmark.journal import Journal, Outcome
+from benchmark.probes import Probes
 from benchmark.run import DataSpec, Run, canonical_json
 from benchmark.rundir import Result
+from benchmark.timing import Experience, Range, timed
 from benchmark.waiting import seed_rounds
 
 State = Literal["new", "done", "failed", "stale"]
+Probing = Callable[[Probes, Sequence[Run]], None]
 LIBRARIES = ("torch", "torchvision", "timm")
 """A result made with another version of these is stale."""
 
@@ -48,6 +51,8 @@ class Plan:
     data: Mapping[DataSpec, DataFacts]
     efforts: Mapping[str, Effort]
     """By run id."""
+    unsure: Range | None = None
+    """By what the efforts' seconds may be off; ``None``: they are not those of this machine."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -55,15 +60,16 @@ class Plan:
 
     def forecast(self) -> Forecast:
         """What to expect of the runs, from their efforts and the results that are there."""
-        return _forecast(self.efforts, self.cells)
+        return _forecast(self.efforts, self.cells, self.unsure)
 
 
-def make(experiment: Experiment, directory: Path, cache: Path) -> Plan:
+def make(experiment: Experiment, directory: Path, cache: Path, probe: Probing = lambda probes, runs: None) -> Plan:
     """Resolves every cell and looks up what is done.
 
     Args:
         directory: of the experiment's results; it need not exist.
-        cache: of data and model facts.
+        cache: of data, model facts and probes.
+        probe: measures how long steps of new runs take on this machine, those with the least to compute first.
 
     Raises:
         ConfigError: cells that cannot run, all at once.
@@ -80,8 +86,12 @@ def make(experiment: Experiment, directory: Path, cache: Path) -> Plan:
     outcomes = read_outcomes(directory)
     efforts = {run.run_id: Effort.of(run, models[_spec(run, facts[run.data])], facts[run.data]) for run in runs}
     cells = [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs) for run in runs]
-    order = _order(cells, _forecast(efforts, cells))
-    return Plan(experiment, directory, tuple(sorted(cells, key=order)), facts, efforts)
+    probes = Probes(cache, {spec: len(each.classes) for spec, each in facts.items()})
+    new = sorted((cell.run for cell in cells if cell.state == "new"), key=lambda run: efforts[run.run_id].seconds)
+    probe(probes, probes.missing(new))
+    efforts, unsure = timed(efforts, probes.of(runs), Experience.read(cache))
+    order = _order(cells, _forecast(efforts, cells, unsure))
+    return Plan(experiment, directory, tuple(sorted(cells, key=order)), facts, efforts, unsure)
 
 
 def read_outcomes(directory: Path) -> dict[str, Outcome]:
@@ -123,9 +133,9 @@ def _spec(run: Run, data: DataFacts) -> ModelSpec:
     return ModelSpec(run.model, canonical_json(run.model_args), run.image_size, run.channels, len(data.classes))
 
 
-def _forecast(efforts: Mapping[str, Effort], cells: Iterable[PlannedRun]) -> Forecast:
+def _forecast(efforts: Mapping[str, Effort], cells: Iterable[PlannedRun], unsure: Range | None) -> Forecast:
     results = ((cell.run, cell.outcome.result) for cell in cells if cell.outcome)
-    return Forecast(efforts, ((run, result) for run, result in results if result))
+    return Forecast(efforts, ((run, result) for run, result in results if result), unsure)
 
 
 def _order(cells: Iterable[PlannedRun], forecast: Forecast) -> Callable[[PlannedRun], tuple[int, float]]:

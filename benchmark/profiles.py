@@ -37,7 +37,7 @@ class Profiles:
             "model": [run.model, dict(run.model_args), self.classes[run.data]],
             "input": [run.image_size, run.channels, run.eval_batch_size],
             "how": [run.threads, run.device],
-            **_here(),
+            **here(),
         }
         return hashlib.sha256(canonical_json(document).encode()).hexdigest()[:16]
 
@@ -62,7 +62,7 @@ class Profiles:
 
 
 @functools.cache
-def _here() -> Mapping[str, object]:
+def here() -> Mapping[str, object]:
     """What speed depends on beside the run."""
     return {
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},

@@ -10,7 +10,7 @@ import shlex
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +21,19 @@ from benchmark import catalogue, config, mlflow_store, preparing, room, rundir, 
 from benchmark import plan as planning
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
+from benchmark.estimate import Estimate, estimate
+from benchmark.forecast import spent
 from benchmark.installed import default_experiment
-from benchmark.journal import Journal
+from benchmark.journal import Journal, Outcome
 from benchmark.labels import labels
 from benchmark.lock import exclusive
 from benchmark.plan import Plan, PlannedRun
 from benchmark.preparing import UsageProblem
+from benchmark.probes import Probes
 from benchmark.publishing import Publishing
 from benchmark.run import Run
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
+from benchmark.timing import Experience
 
 if TYPE_CHECKING:
     from benchmark.tracking import Publisher
@@ -64,6 +68,12 @@ class Found:
     names: Mapping[str, str]
     cells: tuple[PlannedRun, ...]
 
+    def estimate(self) -> Estimate | None:
+        """How long those of them that are new will take, with the YAML's workers."""
+        new = [cell.run for cell in self.cells if cell.state == "new"]
+        workers = preparing.settings(self.plan.experiment.launch, None, new).workers
+        return estimate(new, self.plan.forecast(), workers)
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -74,8 +84,14 @@ class Summary:
     exit_code: int = 0
 
 
-def planned(path: Path | None, settings: Sequence[str], results: Path, only: Sequence[str] = ()) -> Found:
-    """The plan of an experiment.
+def planned(
+    path: Path | None,
+    settings: Sequence[str],
+    results: Path,
+    only: Sequence[str] = (),
+    probe: planning.Probing = lambda probes, runs: None,
+) -> Found:
+    """The plan of an experiment; ``probe`` may measure how long its steps take.
 
     Raises:
         ConfigError, DataError: what is wrong with it.
@@ -84,11 +100,26 @@ def planned(path: Path | None, settings: Sequence[str], results: Path, only: Seq
     wanted = config.selection(only)
     cache = datasets.cache_directory()
     experiment = config.load(path or default_experiment(), settings, catalogue.names(cache))
-    plan = planning.make(experiment, results / experiment.name, cache)
+    plan = planning.make(experiment, results / experiment.name, cache, probe)
     cells = tuple(cell for cell in plan.cells if cell.run in wanted)
     if not cells:
         raise UsageProblem(f"--only {' --only '.join(only)}: no run of this experiment fits")
     return Found(plan, labels(plan.runs), cells)
+
+
+def probing(tell: Callable[[int, int], None]) -> planning.Probing:
+    """Measures steps in a process of its own; ``tell`` hears how many of how many are done."""
+
+    def measure(probes: Probes, runs: Sequence[Run]) -> None:
+        from launch.fast_local import ALLOCATOR, threads
+
+        done = 0
+        tell(done, len(runs))
+        for each in probes.take(runs, lambda count: {**ALLOCATOR, **threads(count)}) if runs else ():
+            done += each
+            tell(done, len(runs))
+
+    return measure
 
 
 def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summary:
@@ -129,6 +160,7 @@ class Session:
     command: str
     uri: str
     stack: ExitStack
+    expected: Estimate | None = None
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -166,8 +198,8 @@ class Session:
         site = Site(journal, launcher, publishing, data, found.names, plan.forecast(), profiles)
         interrupt, how = Interrupt(), preparing.settings(experiment.launch, options.workers, todo)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
-        command = _command(path, settings)
-        return cls(found, site, sweep, interrupt, todo, how.workers, command, uri, stack)
+        command, expected = _command(path, settings), estimate(todo, site.forecast, how.workers)
+        return cls(found, site, sweep, interrupt, todo, how.workers, command, uri, stack, expected)
 
     @property
     def narrator(self) -> words.Narrator:
@@ -180,7 +212,8 @@ class Session:
         experiment, workers = self.found.plan.experiment, f"{self.workers} worker{'s' * (self.workers != 1)}"
         states, todo = words.counts(self.found.plan.cells), len(self.todo)
         place = self.found.plan.directory
-        return f"{experiment.name} ({experiment.path}): {states}; {todo} to run, {workers}; results in {place}"
+        time = f", {words.estimate(self.expected)}" if self.expected else ""
+        return f"{experiment.name} ({experiment.path}): {states}; {todo} to run, {workers}{time}; results in {place}"
 
     def events(self, publishing_seconds: float = PUBLISHING_SECONDS) -> Iterator[SweepEvent]:
         """Runs everything; Ctrl-C once drains, twice kills."""
@@ -196,12 +229,25 @@ class Session:
             outcomes = self.site.journal.outcomes()
             left = sum(run.run_id not in outcomes for run in self.found.plan.runs)
             undone = any(run.run_id not in outcomes for run in self.todo)
+            lines += self._learn(outcomes)
             failed = document["counts"]["failed"]
             self.site.journal.close()
         lines += [self.sweep.full] if self.sweep.full else []
         lines.append(_closing(len(self.found.plan.runs), failed, left, time.monotonic() - self.started))
         code = ENVIRONMENT if self.sweep.full else _exit_code(self.interrupt, undone, failed)
         return Summary(tuple(lines), document, code)
+
+    def _learn(self, outcomes: Mapping[str, Outcome]) -> list[str]:
+        """Keeps what the runs took, for forecasts to come, and says how good this one was."""
+        found = [(run, each.result) for run in self.todo if (each := outcomes.get(run.run_id)) and each.result]
+        cache, efforts = datasets.cache_directory(), self.found.plan.efforts
+        if found:
+            took = [(efforts[run.run_id], spent(result)) for run, result in found]
+            Experience.read(cache).add(cache, took)
+        if not self.expected or len(found) < len(self.todo) or self.sweep.resumed:
+            return []
+        first, last = min(result.started for _, result in found), max(result.finished for _, result in found)
+        return [words.forecast_error(self.expected, last - first)]
 
     @property
     def waiting(self) -> int:

@@ -93,6 +93,8 @@ class Sweep:
         self._known = self._journal.outcomes()
         self._publications = self._journal.publications()
         self._planned = tuple(planned)
+        self.resumed = False
+        """Whether a run was adopted, tried again, or went on from a checkpoint: what it took says little."""
         self.full: str | None = None
         """What to tell when the disk is full and nothing more is started."""
 
@@ -129,6 +131,7 @@ class Sweep:
             if job := self._site.launcher.adopt(run, rundir, last):
                 self._waiting.remove(run)
                 self._active.append(Active(run, rundir, last, job))
+                self.resumed = True
                 yield Started(run, last, adopted=True)
             elif run.run_id not in self._known and has_outcome(rundir):
                 self._waiting.remove(run)
@@ -162,6 +165,7 @@ class Sweep:
         rundir.clear_outcome()
         rundir.write_run(run)
         attempt = self._journal.begin(run)
+        self.resumed |= attempt > 1
         reach("sweep.intended")
         self._active.append(Active(run, rundir, attempt, self._submit(run, rundir, attempt, "train")))
         reach("sweep.started")

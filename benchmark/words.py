@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.catalogue import ModelFacts, Row
+from benchmark.estimate import Estimate
+from benchmark.forecast import Forecast
 from benchmark.metric_names import METRICS
 from benchmark.plan import PlannedRun
 from benchmark.progress import watched
@@ -153,10 +155,32 @@ def counts(cells: Iterable[PlannedRun]) -> str:
     return f"{sum(states.values())} runs: {each}"
 
 
-def plan_lines(cells: Sequence[PlannedRun], names: Mapping[str, str]) -> list[str]:
-    """One line per cell: id, state, name, why."""
+def plan_lines(cells: Sequence[PlannedRun], names: Mapping[str, str], forecast: Forecast) -> list[str]:
+    """One line per cell: id, state, name, why; of a new one also how long it will take."""
     width = max(len(names[cell.run.run_id]) for cell in cells)
-    return [f"{cell.run.run_id[:6]}  {cell.state:<6}  {names[cell.run.run_id]:<{width}}  {cell.why}" for cell in cells]
+    return [f"{c.run.run_id[:6]}  {c.state:<6}  {names[c.run.run_id]:<{width}}  {_reason(c, forecast)}" for c in cells]
+
+
+def _reason(cell: PlannedRun, forecast: Forecast) -> str:
+    seconds = forecast.seconds(cell.run) if cell.state == "new" else None
+    return cell.why if seconds is None else f"{cell.why}, about {duration(seconds)}"
+
+
+def estimate(found: Estimate) -> str:
+    """``about 4 min (3 min to 7 min)``."""
+    return f"about {duration(found.seconds)} ({duration(found.low)} to {duration(found.high)})"
+
+
+def plan_summary(cells: Sequence[PlannedRun], found: Estimate | None) -> str:
+    """``9 runs: 9 new; about 4 min (3 min to 7 min) with 2 workers``."""
+    if found is None:
+        return counts(cells)
+    return f"{counts(cells)}; {estimate(found)} of training with {found.workers} worker{'s' * (found.workers != 1)}"
+
+
+def forecast_error(expected: Estimate, took: float) -> str:
+    """``training took 4 min; the forecast was about 4 min (3 min to 7 min)``."""
+    return f"training took {duration(took)}; the forecast was {estimate(expected)}"
 
 
 def model_document(row: Row) -> dict[str, Any]:

@@ -1,0 +1,31 @@
+"""How long runs will take together: from their forecasts, on so many workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.forecast import Forecast
+from benchmark.progress import makespan
+from benchmark.run import Run
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Wall seconds of training: what is expected, the least and the most that are likely."""
+
+    seconds: float
+    low: float
+    high: float
+    workers: int
+
+
+def estimate(runs: Sequence[Run], forecast: Forecast, workers: int) -> Estimate | None:
+    """Of ``runs`` in the order in which they start; ``None`` where nothing is known, or there are none."""
+    ranges = [
+        (seconds, *bounds) for run in runs if (seconds := forecast.seconds(run)) and (bounds := forecast.range(run))
+    ]
+    if not runs or len(ranges) < len(runs):
+        return None
+    middle, low, high = (makespan([], [each[place] for each in ranges], workers) for place in range(3))
+    return Estimate(middle, low, high, workers)
