@@ -27,7 +27,8 @@ class Limits:
 
 @dataclass
 class Active:
-    """An attempt under way.  ``why_stopped`` is set when it was over a limit."""
+    """An attempt under way.  ``why_stopped`` is set when it was over a limit (``kind`` is ``timeout``) or a user asked
+    for it (``stopped``)."""
 
     run: Run
     rundir: RunDir
@@ -35,8 +36,10 @@ class Active:
     job: Job
     epochs: int = 0
     why_stopped: str | None = None
+    kind: FailureKind = "timeout"
     _started: float = field(default_factory=time.monotonic)
     _looked: float = 0.0
+    _asked_at: float = 0.0
     _felt: float = field(default_factory=time.monotonic)
     _alive: float = field(default_factory=time.monotonic)
     _cpu: float = 0.0
@@ -57,10 +60,23 @@ class Active:
         return found
 
     def enforce(self, limits: Limits) -> None:
-        """Asks a job that is over a limit to stop."""
-        if self.why_stopped is None and (reason := self._over(limits)):
-            self.why_stopped = reason
+        """Asks a job that is over a limit, or that a user wants stopped, to stop."""
+        if self.why_stopped is not None:
+            return
+        if self._asked():
+            self.why_stopped, self.kind = "stopped by `stop`", "stopped"
+        else:
+            self.why_stopped = self._over(limits)
+        if self.why_stopped:
             self.job.cancel()
+
+    def _asked(self) -> bool:
+        """Looked for twice a second."""
+        now = time.monotonic()
+        if now - self._asked_at < EVENTS_SECONDS:
+            return False
+        self._asked_at = now
+        return self.rundir.take_request_to_stop()
 
     def _over(self, limits: Limits) -> str | None:
         now = time.monotonic()
@@ -85,7 +101,7 @@ class Active:
             if result := self.rundir.read_result():
                 return result
             if self.why_stopped:
-                return self._failure("timeout", self.why_stopped)
+                return self._failure(self.kind, self.why_stopped)
             if failure := self.rundir.read_failure():
                 return failure
         except BrokenFile as error:

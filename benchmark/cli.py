@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,17 @@ import click
 from benchmark import __version__
 
 INTERRUPTED = 130
+
+
+def in_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """``90`` (seconds), ``45s``, ``90m``, ``2h``, ``1h30m``."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", value.strip().lower())
+    hours, minutes, seconds = (int(each or 0) for each in match.groups()) if match else (0, 0, 0)
+    if total := 3600 * hours + 60 * minutes + seconds:
+        return float(total)
+    raise click.BadParameter(f"{value!r} is no time; write 45s, 90m, 2h or 1h30m", ctx, param)
 
 
 class Program(click.Group):
@@ -82,6 +94,8 @@ def main() -> None:
 @common
 @only_option
 @click.option("--limit", type=click.IntRange(min=1), help="Start at most so many runs.")
+@click.option("--max-time", callback=in_seconds, metavar="TIME", help="Stop after 90m, 2h, 1h30m; `run` again goes on.")
+@click.option("--detach", is_flag=True, help="Run in the background; `status`, `logs` and `stop` are for it.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -103,16 +117,25 @@ def run(
     as_json: bool,
     only: tuple[str, ...],
     limit: int | None,
+    max_time: float | None,
+    detach: bool,
     workers: int | None,
     mode: str | None,
     retry: tuple[str, ...],
     stale: str,
 ) -> None:
     """Train and evaluate every run that has no result yet, and write the leaderboard."""
+    if detach:
+        from benchmark.detaching import start
+
+        click.echo(start(sys.argv[1:], experiment, settings, results))
+        return
     from benchmark.session import Options, Session
     from benchmark.terminal import choose
 
-    options = Options(workers=workers, mode=mode, retry=retry, rerun_stale=stale == "rerun", only=only, limit=limit)
+    options = Options(
+        workers=workers, mode=mode, retry=retry, rerun_stale=stale == "rerun", only=only, limit=limit, max_time=max_time
+    )
     session = Session.open(experiment, settings, results, options)
     say = _teller(as_json)
     say(session.opening)
@@ -217,6 +240,51 @@ def sync(experiment: Path | None, settings: tuple[str, ...], results: Path, as_j
     if as_json:
         _print_json(summary.document)
     sys.exit(summary.exit_code)
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+@common
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until the run has ended.")
+def logs(
+    run_id: str, experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool, follow: bool
+) -> None:
+    """Print the log of the latest attempt at RUN, named by the beginning of its id."""
+    from benchmark import outside
+    from benchmark.session import planned
+
+    found = planned(experiment, settings, results)
+    run = outside.run_named(found.plan, found.names, run_id)
+    parts = outside.log(found.plan, run, follow=follow)
+    if as_json:
+        _print_json({"run_id": run.run_id, "log": b"".join(parts).decode(errors="replace")})
+        return
+    for part in parts:
+        click.echo(part.decode(errors="replace"), nl=False)
+
+
+@main.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@common
+@click.option("--drain", is_flag=True, help="Let what runs finish first.")
+def stop(
+    run_id: str | None, experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool, drain: bool
+) -> None:
+    """Stop the sweep, which `run` takes up again; or one RUN, which then needs `run --retry`."""
+    from benchmark import outside
+    from benchmark.session import planned
+
+    found = planned(experiment, settings, results)
+    if run_id and drain:
+        raise click.UsageError("--drain is for the whole sweep")
+    if run_id:
+        said = outside.stop_run(found.plan, outside.run_named(found.plan, found.names, run_id))
+    else:
+        said = outside.stop_sweep(found.plan, drain=drain)
+    if as_json:
+        _print_json({"stopped": said})
+    else:
+        click.echo(said)
 
 
 @main.command()

@@ -4,15 +4,49 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+PATIENCE_SECONDS = 0.3
+"""For somebody who only looks who holds the experiment."""
+_HOLDER = re.compile(r"process (\d+) on (\S+) since (.+)")
 
 
 class Busy(Exception):
     """Another sweep holds this experiment; the message says which."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds an experiment."""
+
+    pid: int
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.since}"
+
+
+def holder(directory: Path) -> Holder | None:
+    """Who holds the experiment in ``directory``; ``None`` where nobody does, or nobody who has said so yet."""
+    try:
+        handle = os.open(directory / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        found = _HOLDER.fullmatch(os.pread(handle, 200, 0).decode(errors="replace").strip())
+        return Holder(int(found[1]), found[2], found[3]) if found else None
+    finally:
+        os.close(handle)
+    return None
 
 
 @contextmanager
@@ -26,13 +60,24 @@ def exclusive(directory: Path) -> Iterator[None]:
     handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(handle)
         except BlockingIOError:
-            holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
-            raise Busy(f"{directory} is in use by {holder or 'another process'}; wait for it, or stop it") from None
+            other = os.pread(handle, 200, 0).decode(errors="replace").strip()
+            raise Busy(f"{directory} is in use by {other or 'another process'}; wait for it, or stop it") from None
         os.ftruncate(handle, 0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
+        os.pwrite(handle, f"{Holder(os.getpid(), socket.gethostname(), since)}\n".encode(), 0)
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(PATIENCE_SECONDS / 10)

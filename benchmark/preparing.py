@@ -86,11 +86,13 @@ def places(plan: Plan, uri: str) -> Iterable[Path]:
         yield store.absolute().parent
 
 
-def settings(launch: LaunchSettings, workers: int | None, todo: Sequence[Run]) -> Settings:
-    """How to sweep; ``workers`` is what the command line says."""
+def settings(
+    launch: LaunchSettings, workers: int | None, todo: Sequence[Run], most_seconds: float | None = None
+) -> Settings:
+    """How to sweep; ``workers`` and ``most_seconds`` are what the command line says."""
     count = workers or (launch.workers if isinstance(launch.workers, int) else _fitting(todo))
     memory = int(MEMORY_SHARE * forecast.available_memory())
-    return Settings(count, Limits(launch.timeout, launch.time_limit), launch.retries, memory)
+    return Settings(count, Limits(launch.timeout, launch.time_limit), launch.retries, memory, most_seconds)
 
 
 def profiles(plan: Plan) -> Profiles | None:

@@ -239,6 +239,18 @@ class RunDir:
         for path in self.checkpoint.glob("*.pt"):
             path.unlink(missing_ok=True)
 
+    def ask_to_stop(self) -> None:
+        """For whoever watches over the run."""
+        (self.path / "stop").touch()
+
+    def take_request_to_stop(self) -> bool:
+        """Whether somebody asked; only the first call knows."""
+        try:
+            (self.path / "stop").unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
     def append_event(self, event: Event) -> None:
         """Adds one line and flushes it to disk.  An epoch that is already there keeps its first line, and a line
         torn by a crash is cut off before anything is appended."""

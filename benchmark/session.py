@@ -56,6 +56,8 @@ class Options:
     """Patterns of which runs to start; the leaderboard is always of the whole plan."""
     limit: int | None = None
     """At most so many of them."""
+    max_time: float | None = None
+    """Seconds after which what runs is stopped, to go on with the next command."""
     train: bool = True
     """Without it only what waits on disk is published."""
 
@@ -196,7 +198,7 @@ class Session:
         publishing = Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri), warm_up)
         profiles = preparing.profiles(plan) if options.train else None
         site = Site(journal, launcher, publishing, data, found.names, plan.forecast(), profiles)
-        interrupt, how = Interrupt(), preparing.settings(experiment.launch, options.workers, todo)
+        interrupt, how = Interrupt(), preparing.settings(experiment.launch, options.workers, todo, options.max_time)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
         command, expected = _command(path, settings), estimate(todo, site.forecast, how.workers)
         return cls(found, site, sweep, interrupt, todo, how.workers, command, uri, stack, expected)

@@ -46,12 +46,14 @@ class Interrupt:
 
 @dataclass(frozen=True)
 class Settings:
-    """How many runs at once, how long one may take, how often one is retried, how much memory (bytes) they share."""
+    """How many runs at once, how long one may take, how often one is retried, how much memory (bytes) they share, and
+    how long the training may take in all (seconds)."""
 
     workers: int
     limits: Limits = field(default_factory=Limits)
     retries: int = 2
     memory: int | None = None
+    most_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Sweep:
         self._active: list[Active] = []
         self._failures: Counter[str] = Counter()
         self._told: int = 0
+        self._late = self._cancelled = False
+        self._deadline = None if settings.most_seconds is None else time.monotonic() + settings.most_seconds
         self._journal.plan(planned)
         self._known = self._journal.outcomes()
         self._publications = self._journal.publications()
@@ -121,7 +125,12 @@ class Sweep:
 
     @property
     def _stopped(self) -> bool:
-        return bool(self._interrupt.requests or self.full)
+        return bool(self._interrupt.requests or self.full or self._late)
+
+    @property
+    def _killing(self) -> bool:
+        """Whether what runs is not waited for."""
+        return self._interrupt.requests > 1 or self._late
 
     def _recover(self) -> Iterator[SweepEvent]:
         """What an earlier sweep left: results not yet recorded, attempts that still live, attempts cut off."""
@@ -163,6 +172,7 @@ class Sweep:
         if self._known.pop(run.run_id, None):  # the first attempt only: a retry goes on from its checkpoint
             rundir.clear_epochs()
         rundir.clear_outcome()
+        rundir.take_request_to_stop()  # it was for an earlier attempt
         rundir.write_run(run)
         attempt = self._journal.begin(run)
         self.resumed |= attempt > 1
@@ -215,7 +225,7 @@ class Sweep:
 
     def _was_told_to_stop(self, active: Active) -> bool:
         """Whether we, or a TERM to the whole machine, stopped the job: the run is unfinished, not failed."""
-        return self._interrupt.requests > 1 and active.why_stopped is None and not has_outcome(active.rundir)
+        return self._killing and active.why_stopped is None and not has_outcome(active.rundir)
 
     def _run_out_of_disk(self, active: Active, failure: Failure) -> Iterator[SweepEvent]:
         """The run is unfinished, not failed: it goes on when there is room."""
@@ -244,11 +254,15 @@ class Sweep:
     def _stop_if_asked(self) -> Iterator[SweepEvent]:
         requests = self._interrupt.requests
         if requests > self._told:
+            self._told = requests
             yield Stopping("drain" if requests == 1 else "kill", len(self._active))
-        if requests > 1 and self._told <= 1:
+        if self._deadline is not None and not self._late and time.monotonic() > self._deadline:
+            self._late = True
+            yield Stopping("time", len(self._active))
+        if self._killing and not self._cancelled:
+            self._cancelled = True
             for active in self._active:
                 active.job.cancel()
-        self._told = requests
 
     def _hear(self) -> Iterator[SweepEvent]:
         for reply in self._site.publishing.replies():

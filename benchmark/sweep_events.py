@@ -40,9 +40,10 @@ class Ended:
 
 @dataclass(frozen=True)
 class Stopping:
-    """Nothing more is started.  After Ctrl-C ``drain`` waits for what runs, ``kill`` does not; ``disk``: it is full."""
+    """Nothing more is started.  After Ctrl-C ``drain`` waits for what runs, ``kill`` does not; ``disk``: it is full;
+    ``time``: it is up, and what runs is stopped."""
 
-    how: Literal["drain", "kill", "disk"]
+    how: Literal["drain", "kill", "disk", "time"]
     running: int
 
 

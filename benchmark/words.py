@@ -112,7 +112,8 @@ def stopping(event: Stopping) -> str:
             f"the disk is full: nothing more is started, {event.running} under way are finished; "
             "free some space and `run` again"
         )
-    return f"stopping {event.running} runs now; the next `run` goes on with them"
+    up = "the time is up: " * (event.how == "time")
+    return f"{up}stopping {event.running} runs now; the next `run` goes on with them"
 
 
 def measuring(event: Measuring) -> str:

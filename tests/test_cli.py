@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+
+from benchmark.cli import in_seconds, main
 
 ROOT = Path(__file__).resolve().parent.parent
 YAML = """
@@ -22,6 +25,9 @@ matrix:
   model: lenet5
   seed: [0, 1]
 """
+
+
+CONTEXT = click.Context(main.commands["run"])
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +98,7 @@ def test_help_names_the_commands_and_is_quick_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "heavy: []" in done.stdout
-    for name in ("run", "plan", "validate", "status", "report", "sync", "schema", "models"):
+    for name in ("run", "plan", "validate", "status", "report", "sync", "logs", "stop", "schema", "models"):
         assert f"\n  {name} " in done.stdout
 
 
@@ -115,6 +121,69 @@ def test_plan_and_validate_never_import_torch(benchmark: Command) -> None:
 
 def test_the_schema_is_printed_without_anything_heavy(benchmark: Command) -> None:
     assert json.loads(benchmark("schema"))["title"] == "an experiment of torch-image-benchmark"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "seconds"),
+    [("90", 0, 90.0), ("45s", 0, 45.0), ("90m", 0, 5400.0), ("1h30m", 0, 5400.0), ("2H", 0, 7200.0), ("soon", 2, 0),
+     ("", 2, 0), ("0", 2, 0), ("-1", 2, 0), ("1.5h", 2, 0)],
+)  # fmt: skip
+def test_times_are_read_as_people_write_them(text: str, code: int, seconds: float) -> None:
+    if code:
+        with pytest.raises(click.BadParameter, match="write 45s, 90m, 2h or 1h30m"):
+            in_seconds(CONTEXT, CONTEXT.command.params[0], text)
+    else:
+        assert in_seconds(CONTEXT, CONTEXT.command.params[0], text) == seconds
+
+
+def test_without_a_sweep_there_is_nothing_to_stop_and_no_log(benchmark: Command) -> None:
+    assert "no sweep is under way" in benchmark("stop", code=2)
+    run_id = json.loads(benchmark("plan", "--no-probe", "--json"))["cells"][0]["run_id"]
+    assert "is not under way" in benchmark("stop", run_id[:4], code=2)
+    assert "has not been started" in benchmark("logs", run_id[:4], code=2)
+    assert "is the beginning of no run's id" in benchmark("logs", "xyz", code=2)
+    assert "--drain is for the whole sweep" in benchmark("stop", run_id[:4], "--drain", code=2)
+
+
+@pytest.mark.slow
+def test_a_sweep_in_the_background_is_followed_and_stopped(benchmark: Command) -> None:
+    assert "epochs must be a whole number" in benchmark("run", "--detach", "--set", "epochs=0", code=2)
+    long = ("--set", "epochs=5000")
+    said = benchmark("run", "--detach", "--workers", "1", *long)
+    assert "runs in the background" in said
+    assert "is in use by process" in benchmark("run", "--detach", *long, code=3)
+    cells = json.loads(benchmark("plan", "--no-probe", "--json", *long))["cells"]
+    first = wait_for_run(benchmark, *long)
+    with benchmark.start("logs", first, "-f", *long) as following:
+        assert following.stdout is not None
+        assert "epoch 1 " in following.stdout.readline()
+        assert "is being stopped" in benchmark("stop", first, *long)
+        assert following.wait(60) == 0
+    second = wait_for_run(benchmark, *long)
+    assert {first, second} == {cell["run_id"] for cell in cells}
+    assert "ends now" in benchmark("stop", *long)
+    output = benchmark.home / "results" / "tiny" / "output.txt"
+    wait_until(lambda: "1 failed, 1 left" in output.read_text())
+    assert "stopped by `stop`" in benchmark("status", *long)
+
+
+def wait_for_run(benchmark: "Command", *options: str) -> str:
+    """The id of the run that is under way."""
+    found: list[str] = []
+
+    def look() -> bool:
+        found[:] = json.loads(benchmark("status", "--json", *options))["running"]
+        return len(found) == 1
+
+    wait_until(look)
+    return found[0]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
 
 
 def test_plan_shows_only_what_was_asked_for(benchmark: Command) -> None:

@@ -69,7 +69,8 @@ class Bench:
 
     def sweep(
         self, runs: Sequence[Run], *, todo: Sequence[Run] | None = None, workers: int = 2, limits: Limits = UNLIMITED,
-        memory: int | None = None, on_event: Callable[[SweepEvent], None] = lambda event: None,
+        memory: int | None = None, most: float | None = None,
+        on_event: Callable[[SweepEvent], None] = lambda event: None,
     ) -> list[SweepEvent]:  # fmt: skip
         journal = Journal(self.directory)
         known = journal.outcomes()
@@ -85,7 +86,7 @@ class Bench:
                 self.profiles,
             )
             wanted = [run for run in runs if run.run_id not in known] if todo is None else todo
-            sweep = Sweep(runs, wanted, site, Settings(workers, limits, 1, memory), self.interrupt)
+            sweep = Sweep(runs, wanted, site, Settings(workers, limits, 1, memory, most), self.interrupt)
             events = [*self._each(sweep.events(), on_event), *sweep.finish(60)]
         journal.close()
         return events
@@ -271,6 +272,36 @@ def test_speed_is_measured_when_nothing_trains_and_once_for_all_seeds(bench: Ben
     more = bench.sweep([*runs, run_of("good", 2)])
     assert not any(isinstance(event, Measuring) for event in more)
     assert bench.rundir(run_of("good", 2)).read_profile() == {"speed/latency_ms_p50": 1.5}
+
+
+def test_one_run_is_stopped_on_request_and_the_others_go_on(bench: Bench) -> None:
+    runs = [run_of("waits"), run_of("good")]
+
+    def stop(event: SweepEvent) -> None:
+        if isinstance(event, Started) and event.run == runs[0]:
+            bench.rundir(runs[0]).ask_to_stop()
+
+    events = ended(bench.sweep(runs, on_event=stop))
+    assert not any(each.retry for each in events)
+    failure = bench.outcomes()[runs[0].run_id]
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.message) == ("stopped", "stopped by `stop`")
+    assert isinstance(bench.outcomes()[runs[1].run_id], Result)
+    assert bench.sweep(runs) == []
+    (bench.directory / "release").touch()
+    bench.rundir(runs[0]).ask_to_stop()  # of the time before: it does not stop the next attempt
+    bench.sweep(runs, todo=[runs[0]])
+    assert isinstance(bench.outcomes()[runs[0].run_id], Result)
+
+
+def test_when_the_time_is_up_what_runs_is_stopped_and_goes_on_with_the_next_sweep(bench: Bench) -> None:
+    runs = [run_of("waits"), run_of("good")]
+    events = bench.sweep(runs, workers=1, most=1.0)
+    assert [event.how for event in events if isinstance(event, Stopping)] == ["time"]
+    assert bench.outcomes() == {}, "unfinished, not failed"
+    (bench.directory / "release").touch()
+    bench.sweep(runs)
+    assert len(bench.outcomes()) == 2
 
 
 def test_one_request_to_stop_lets_what_runs_finish_and_starts_nothing_more(bench: Bench) -> None:
