@@ -287,6 +287,32 @@ def stop(
         click.echo(said)
 
 
+@main.group()
+def data() -> None:
+    """Look at images before anything is trained on them."""
+
+
+@data.command("inspect")
+@click.argument("place", required=False, type=click.Path(path_type=Path), metavar="[EXPERIMENT.YAML|FOLDER]")
+@set_option
+@results_option
+@json_option
+def inspect_data(place: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """Classes, splits, sizes, balance, equal images; writes data_card.md with some images of each class.
+
+    Of the data sets of an experiment, or of a folder of images with one directory for each class.
+    """
+    from benchmark.inspecting import inspect
+
+    found = inspect(place, settings, results, _tell_reading)
+    if as_json:
+        _print_json([each.document for each in found])
+        return
+    for each in found:
+        for line in each.lines:
+            click.echo(line)
+
+
 @main.command()
 def schema() -> None:
     """Print the JSON Schema of an experiment's YAML, for editors."""
@@ -317,6 +343,11 @@ def _tell_probes(done: int, total: int) -> None:
     """One line that is written over; nothing where there is no terminal, or nothing to measure."""
     if total and sys.stderr.isatty():
         click.echo(f"\rmeasuring training steps on this machine: {done}/{total}\033[K", nl=done == total, err=True)
+
+
+def _tell_reading(what: str, done: int, total: int) -> None:
+    if sys.stderr.isatty() and (done == total or not done % 16):
+        click.echo(f"\r{what}: {done:,} of {total:,}\033[K", nl=done == total, err=True)
 
 
 def _teller(as_json: bool) -> Callable[[str], None]:

@@ -47,6 +47,9 @@ class DataSpec:
     val_fraction: float = key(0.1, "share of the training images set aside for validation", gt=0, lt=1)
     test_fraction: float = key(0.2, "folder without a test split: share of all images set aside for it", gt=0, lt=1)
     split_seed: int = key(0, "seed of the splits (never the run's seed)", ge=0)
+    duplicates: Literal["refuse", "allow"] = key(
+        "refuse", "folder: whether equal images may stand in several splits, so that what is tested was trained on"
+    )
     train_size: int = key(1000, "synthetic: number of training images, validation included", ge=2)
     test_size: int = key(500, "synthetic: number of test images", ge=1)
     size: int = key(28, "synthetic: height and width in pixels", ge=1)

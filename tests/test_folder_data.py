@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import unicodedata
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,10 @@ def cache(tmp_path):
     return tmp_path / "cache"
 
 
-def save(path, colour=(200, 30, 30), size=(12, 10), mode="RGB", **options):
+def save(path, colour=None, size=(12, 10), mode="RGB", **options):
+    """An image of one colour, by default another one for each path."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    colour = (200, 30, zlib.crc32(os.fsencode(path)) % 256) if colour is None else colour
     Image.new(mode, size, colour).save(path, **options)
     return path
 
@@ -38,7 +41,8 @@ def save(path, colour=(200, 30, 30), size=(12, 10), mode="RGB", **options):
 def fill(root, count=4, classes=("cat", "dog"), start=0):
     for number, name in enumerate(classes):
         for index in range(start, start + count):
-            save(root / name / f"{index}.png", colour=(40 * index % 256, 100 * number, 7))
+            colour = (40 * index % 256, 100 * number, sum(root.name.encode()) % 256)
+            save(root / name / f"{index}.png", colour=colour)
 
 
 def spec(root, **keys):
@@ -189,7 +193,7 @@ def test_class_directories_give_classes_and_three_splits(root, cache):
     images, labels, ids = made(root, cache)
     for image, label, name in zip(images, labels, ids, strict=True):
         assert name.startswith(("ape/", "zebra/")[label])
-        np.testing.assert_array_equal(image[0, 0], [40 * int(name.split("/")[1][:-4]) % 256, 100 * (1 - label), 7])
+        np.testing.assert_array_equal(image[0, 0, :2], [40 * int(name.split("/")[1][:-4]) % 256, 100 * (1 - label)])
 
 
 @pytest.mark.parametrize("val", ["val", "valid", "validation"])
@@ -228,10 +232,10 @@ def test_grey_images_in_any_mode_make_a_grey_data_set(root, cache):
     for name in ("a", "b"):
         for mode, colour in {"L": 1, "RGB": (1, 1, 1), "1": 1, "P": 1, "RGBA": (1, 1, 1, 9), "I;16": 900}.items():
             save(root / name / f"{mode}.png", colour=colour, mode=mode, size=(9, 9))
-    facts = inspect(spec(root), cache)
+    facts = inspect(spec(root, duplicates="allow"), cache)
     assert (facts.channels, facts.image_size) == (1, 9)
     save(root / "a" / "colour.png")
-    assert inspect(spec(root), cache).channels == 3
+    assert inspect(spec(root, duplicates="allow"), cache).channels == 3
 
 
 def test_class_names_are_in_composed_form(root, cache):
@@ -309,7 +313,7 @@ def test_a_copy_elsewhere_is_the_same_data_and_any_change_is_not(root, tmp_path,
 def test_an_unchanged_file_is_not_read_again_and_a_changed_one_is(root, cache):
     fill(root)
     first = inspect(spec(root), cache)
-    mark(cache, "f" * 64)
+    mark(cache)
     marked = inspect(spec(root), cache)
     assert marked.digest != first.digest, "the table's digests must be what the second inspection uses"
     for path in root.rglob("*.png"):
@@ -317,17 +321,17 @@ def test_an_unchanged_file_is_not_read_again_and_a_changed_one_is(root, cache):
     assert inspect(spec(root), cache) == first
 
 
-def mark(cache, sha256):
+def mark(cache):
     """Gives every known file another digest, which shows whether files or the table were read."""
     with sqlite3.connect(cache / "files.db") as table:
-        table.execute("UPDATE files SET sha256 = ?", (sha256,))
+        table.execute("UPDATE files SET sha256 = hex(path)")
     table.close()
 
 
 def test_a_file_that_changes_after_inspection_is_not_trained_on(root, cache):
     fill(root)
     inspect(spec(root), cache)
-    mark(cache, "f" * 64)
+    mark(cache)
     with pytest.raises(DataError, match="changed while it was being read"):
         made(root, cache)
 
@@ -369,3 +373,36 @@ print(inspect(DataSpec("folder", path=sys.argv[1]), Path(sys.argv[2])).digest)
     answers = {each.communicate(timeout=120)[0] for each in started}
     assert [each.returncode for each in started] == [0] * 4
     assert answers == {inspect(spec(root), cache).digest.encode() + b"\n"}
+
+
+def test_an_image_in_two_splits_is_refused_and_named_unless_it_is_allowed(root, cache):
+    fill(root / "train")
+    fill(root / "test")
+    shutil.copy(root / "train" / "cat" / "2.png", root / "test" / "cat" / "copy.png")
+    with pytest.raises(DataError) as caught:
+        inspect(spec(root, val_fraction=0.5), cache)
+    found = str(caught.value)
+    assert found.startswith(f"{root}: 1 images stand in more than one split")
+    assert "duplicates: allow" in found
+    assert found.endswith(": train/cat/2.png = test: test/cat/copy.png")
+    assert inspect(spec(root, val_fraction=0.5, duplicates="allow"), cache).sizes["test"] == 9
+
+
+def test_equal_images_stay_together_in_splits_that_are_made(root, cache):
+    fill(root, count=10)
+    for name in ("cat", "dog"):
+        for index in range(10):
+            shutil.copy(root / name / f"{index}.png", root / name / f"copy of {index}.png")
+    for seed in range(10):
+        assert sum(inspect(spec(root, split_seed=seed), cache).sizes.values()) == 40
+        assert inspect(spec(root, split_seed=seed), cache).sizes["test"] == 8
+
+
+def test_a_class_of_one_image_in_copies_cannot_be_split(root, cache):
+    fill(root, count=4)
+    for path in (root / "cat").iterdir():
+        path.unlink()
+    for index in range(4):
+        save(root / "cat" / f"{index}.png", colour=(1, 2, 3))
+    with pytest.raises(DataError, match=r"too few training images .*copies count once.*'cat' \(1\)"):
+        inspect(spec(root), cache)

@@ -23,7 +23,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "fashion-mini": _SPLIT,
     "digits": (*_SPLIT, "test_fraction"),
     "synthetic": (*_SPLIT, "train_size", "test_size", "size", "planes", "classes", "data_seed"),
-    "folder": (*_SPLIT, "path", "test_fraction"),
+    "folder": (*_SPLIT, "path", "test_fraction", "duplicates"),
     "torchvision": (*_SPLIT, "path"),
 }
 """Source -> the options it uses; another one is an error, since it would do nothing."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmark.data import arrays, folder, prepared, vision
+from benchmark.data import arrays, duplicates, folder, prepared, vision
 from benchmark.data.datacache import DataError, cache_directory, locked, replacing, writing
 from benchmark.data.imageset import DataFacts, ImageSet
 from benchmark.run import DataSpec, canonical_json
@@ -57,10 +57,19 @@ def inspect(spec: DataSpec, cache: Path) -> DataFacts:
     """
     source = SOURCES[spec.source]
     if source.stamp is None:
-        return source.load(spec, cache).facts()
+        return _checked(spec, cache).facts()
     path = _facts_path(spec, source.stamp(spec, cache), cache)
     known = _read_facts(path)
-    return known if known is not None else _write_facts(path, source.load(spec, cache).facts(), cache)
+    return known if known is not None else _write_facts(path, _checked(spec, cache).facts(), cache)
+
+
+def load(spec: DataSpec, cache: Path) -> ImageSet:
+    """The images themselves, with their splits, also where equal images stand in several.
+
+    Raises:
+        DataError: the data cannot be read, or the cache cannot be written.
+    """
+    return SOURCES[spec.source].load(spec, cache)
 
 
 def prepare(spec: DataSpec, *, image_size: int, channels: int, resize: str, cache: Path) -> Path:
@@ -79,8 +88,19 @@ def prepare(spec: DataSpec, *, image_size: int, channels: int, resize: str, cach
     return directory
 
 
+def _checked(spec: DataSpec, cache: Path) -> ImageSet:
+    """The images, of which none is tested that has been trained on, unless the user allows it."""
+    data = load(spec, cache)
+    if spec.source == "folder" and spec.duplicates == "refuse" and (leaks := duplicates.find(data).leaks):
+        raise DataError(
+            f"{spec.path}: {len(leaks)} images stand in more than one split, so that what is tested has been trained "
+            f"on; keep one of each, or write duplicates: allow under data:{duplicates.described(leaks)}"
+        )
+    return data
+
+
 def _make(spec: DataSpec, facts: DataFacts, form: prepared.Form, directory: Path, cache: Path) -> None:
-    data = SOURCES[spec.source].load(spec, cache)
+    data = _checked(spec, cache)
     if data.facts() != facts:
         raise DataError(f"{spec.label}: the data changed while they were being read; run the command again")
     with writing(cache), replacing(directory) as fresh:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmark.data.datacache import VARIABLE, DataError, locked, writing
 from benchmark.data.images import ImageError, decode, parallel
+from benchmark.data.telling import counted
 
 _WINDOW = 1024
 _TABLE = """
@@ -108,7 +109,8 @@ def _known(table: sqlite3.Connection, root: Path, paths: Sequence[Path]) -> dict
 
 def _examine(table: sqlite3.Connection, paths: Sequence[Path]) -> Iterator[_Examined | _Unreadable]:
     waiting: list[_Examined] = []
-    for number, each in enumerate(parallel(_examine_file, paths, _WINDOW), start=1):
+    read = parallel(_examine_file, paths, _WINDOW)
+    for number, each in enumerate(counted(read, len(paths), "reading images"), start=1):
         if isinstance(each, _Examined):
             waiting.append(each)
         # In batches, so that an interrupted first inspection of a large folder goes on where it was.

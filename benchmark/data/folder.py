@@ -6,6 +6,8 @@ Files are read when they are asked for; what is known of each is kept in the cac
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from benchmark.data.arrays import shares
 from benchmark.data.datacache import DataError
 from benchmark.data.filetable import FileFacts, scan
 from benchmark.data.images import ImageError, Pixels, decode
-from benchmark.data.imageset import ImageSet, Order, arrange
+from benchmark.data.imageset import ImageSet, Order, Shape, arrange
 from benchmark.data.layout import listing
 from benchmark.run import DataSpec
 
@@ -51,6 +53,12 @@ class FileImages:
         except (OSError, ImageError) as error:
             raise DataError(f"{path}: cannot be read any more: {error}") from error
 
+    def fingerprint(self, index: int) -> str:
+        return self.facts[index].sha256
+
+    def shapes(self) -> Mapping[Shape, int]:
+        return Counter((each.height, each.width, each.channels) for each in self.facts)
+
     def content(self, order: Order) -> str:
         return hashlib.sha256("".join(self.facts[index].sha256 for index in order).encode()).hexdigest()
 
@@ -69,7 +77,8 @@ def load(spec: DataSpec, cache: Path) -> ImageSet:
     labels = np.array([numbers[each.class_name] for each in files], dtype=np.int64)
     given = np.array([each.split for each in files], dtype=np.int8)
     images = FileImages(tuple(each.path for each in files), tuple(facts))
+    twins = [each.sha256 for each in facts] if spec.duplicates == "refuse" else None
     try:
-        return arrange(images, labels, [each.id for each in files], given, classes, shares(spec))
+        return arrange(images, labels, [each.id for each in files], given, classes, shares(spec), twins)
     except DataError as error:
         raise DataError(f"{root}: {error}") from error

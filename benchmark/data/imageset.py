@@ -20,6 +20,7 @@ from benchmark.data.images import Pixels
 from benchmark.data.splits import NAMES, TEST, TRAIN, Assignment, Labels, Shares, assign
 
 Order = npt.NDArray[np.intp]
+Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,14 @@ class Images(Protocol):
         """SHA-256, hexadecimal, of the images in this order."""
         ...
 
+    def fingerprint(self, index: int) -> str:
+        """SHA-256, hexadecimal: the same for equal images."""
+        ...
+
+    def shapes(self) -> Mapping[Shape, int]:
+        """(height, width, channels) -> how many images have it."""
+        ...
+
 
 @dataclass(frozen=True)
 class ArrayImages:
@@ -78,6 +87,13 @@ class ArrayImages:
             digest.update(self.array[order[start : start + 1024]].tobytes())
         return digest.hexdigest()
 
+    def fingerprint(self, index: int) -> str:
+        return hashlib.sha256(self.array[index].tobytes()).hexdigest()
+
+    def shapes(self) -> Mapping[Shape, int]:
+        height, width, channels = (int(each) for each in self.array.shape[1:])
+        return {(height, width, channels): len(self.array)}
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -100,16 +116,23 @@ class ImageSet:
 
 
 def arrange(
-    images: Images, labels: Labels, ids: Sequence[str], given: Assignment, classes: Sequence[str], shares: Shares
+    images: Images,
+    labels: Labels,
+    ids: Sequence[str],
+    given: Assignment,
+    classes: Sequence[str],
+    shares: Shares,
+    twins: Sequence[str] | None = None,
 ) -> ImageSet:
-    """A source's images, ``given`` (n,) its own splits, with the missing splits made.
+    """A source's images, ``given`` (n,) its own splits, with the missing splits made; images with equal ``twins`` (n,)
+    stay together in these.
 
     Raises:
         DataError: fewer than two classes, or too few images of one of them.
     """
     if len(classes) < 2:
         raise DataError(f"one class only ({', '.join(classes)}): a classifier needs at least two")
-    split = assign(given, labels, ids, classes, shares)
+    split = assign(given, labels, ids, classes, shares, twins)
     order = np.argsort(split, kind="stable").astype(np.intp)
     sizes = {name: int((split == part).sum()) for part, name in enumerate(NAMES)}
     return ImageSet(images, tuple(classes), labels, tuple(ids), order, sizes)

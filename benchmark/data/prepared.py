@@ -24,6 +24,7 @@ import numpy.typing as npt
 from benchmark.data.datacache import DataError
 from benchmark.data.images import ImageError, Pixels, fit, parallel
 from benchmark.data.imageset import DataFacts, ImageSet, Order
+from benchmark.data.telling import counted
 from benchmark.rundir import sync_directory, write_json
 
 PREPARED_VERSION = 1
@@ -147,7 +148,7 @@ def _render(data: ImageSet, form: Form) -> Iterator[Pixels]:
         return np.stack([_fit(data, index, form) for index in indices.tolist()])
 
     chunks = [data.order[start : start + _CHUNK] for start in range(0, len(data.order), _CHUNK)]
-    return parallel(chunk, chunks, _WINDOW)
+    return counted(parallel(chunk, chunks, _WINDOW), len(chunks), "decoding images")
 
 
 def _fit(data: ImageSet, index: int, form: Form) -> Pixels:

@@ -1,0 +1,33 @@
+"""How far the reading of images is, for whoever shows it: ``with told(show): inspect(spec, cache)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+T = TypeVar("T")
+Tell = Callable[[str, int, int], None]
+"""Takes what is done, and how many of how many are."""
+
+_TELL: ContextVar[Tell | None] = ContextVar("tell", default=None)
+
+
+@contextmanager
+def told(tell: Tell) -> Iterator[None]:
+    """What is counted in this block is told."""
+    token = _TELL.set(tell)
+    try:
+        yield
+    finally:
+        _TELL.reset(token)
+
+
+def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """``items``, counted as they come; each stands for one of ``total``."""
+    tell = _TELL.get()
+    for number, each in enumerate(items, start=1):
+        if tell:
+            tell(what, number, total)
+        yield each

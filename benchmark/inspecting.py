@@ -1,0 +1,80 @@
+"""`data inspect`: the cards of an experiment's data sets, or of a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark import catalogue, config
+from benchmark.data import datasets
+from benchmark.data.telling import Tell, told
+from benchmark.datacard import DataCard
+from benchmark.installed import default_experiment
+from benchmark.run import DataSpec
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A data set's card, and where it was written."""
+
+    card: DataCard
+    path: Path
+
+    @property
+    def lines(self) -> list[str]:
+        return [*self.card.lines, f"card: {self.path}"]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        card = self.card
+        return {
+            "label": card.spec.label,
+            "digest": card.facts.digest,
+            "classes": list(card.facts.classes),
+            "counts": {split: list(counts) for split, counts in card.counts.items()},
+            "channels": card.facts.channels,
+            "shapes": [[*shape, number] for shape, number in card.shapes.items()],
+            "duplicates": [[list(image) for image in group] for group in card.duplicates.groups],
+            "warnings": list(card.warnings),
+            "card": str(self.path),
+        }
+
+
+def inspect(place: Path | None, settings: Sequence[str], results: Path, tell: Tell) -> list[Inspected]:
+    """Reads the images of each data set, and writes its card into the directory of its results.
+
+    Args:
+        place: an experiment's file, or a folder of images.
+        tell: hears how far the reading is.
+
+    Raises:
+        ConfigError, DataError: what is wrong with the experiment, or with the images.
+    """
+    cache = datasets.cache_directory()
+    specs, directory = _specs(place, settings, results, cache)
+    with told(tell):
+        cards = [DataCard.of(spec, cache) for spec in specs]
+    names = _names(cards)
+    return [Inspected(card, card.write(directory, name)) for card, name in zip(cards, names, strict=True)]
+
+
+def _specs(
+    place: Path | None, settings: Sequence[str], results: Path, cache: Path
+) -> tuple[tuple[DataSpec, ...], Path]:
+    """The data sets, and where their cards belong."""
+    if place is not None and place.is_dir():
+        folder = place.absolute()
+        return (DataSpec("folder", path=str(folder)),), results / folder.name
+    experiment = config.load(place or default_experiment(), settings, catalogue.names(cache))
+    return experiment.data, results / experiment.name
+
+
+def _names(cards: Sequence[DataCard]) -> list[str]:
+    """The files' names: with several data sets each has its label and the beginning of its digest."""
+    if len(cards) == 1:
+        return ["data_card"]
+    slugs = (re.sub(r"[^a-z0-9]+", "-", card.spec.label.lower()).strip("-")[:40] for card in cards)
+    return [f"data_card-{slug}-{card.facts.digest[:6]}" for slug, card in zip(slugs, cards, strict=True)]
