@@ -287,6 +287,25 @@ def stop(
         click.echo(said)
 
 
+@main.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[FOLDER]")
+@click.option("--output", default=Path("experiments.yaml"), type=click.Path(dir_okay=False, path_type=Path),
+              show_default=True, help="The file to write.")  # fmt: skip
+@click.option("--budget", default="10m", callback=in_seconds, show_default=True, metavar="TIME",
+              help="How long the whole experiment may take, roughly.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def init(folder: Path | None, output: Path, budget: float, force: bool) -> None:
+    """Write a first experiment for the images in FOLDER: one directory for each class, or train/ and test/ of them.
+
+    Models, image size, batch and epochs are fit for the images, for this machine and for the budget.  Without FOLDER it
+    is for the images that come with the package.
+    """
+    from benchmark.inspecting import initialise
+
+    for line in initialise(folder, output, budget, _tell_reading, force=force):
+        click.echo(line)
+
+
 @main.group()
 def data() -> None:
     """Look at images before anything is trained on them."""

@@ -1,19 +1,25 @@
-"""`data inspect`: the cards of an experiment's data sets, or of a folder."""
+"""`data inspect`: the cards of an experiment's data sets, or of a folder.  `init`: a first experiment for them."""
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import catalogue, config
+from benchmark import catalogue, config, initial
 from benchmark.data import datasets
 from benchmark.data.telling import Tell, told
 from benchmark.datacard import DataCard
-from benchmark.installed import default_experiment
+from benchmark.installed import HERE, default_experiment
+from benchmark.preparing import UsageProblem
 from benchmark.run import DataSpec
+from benchmark.rundir import atomic
+from benchmark.timing import Experience
+from launch import cores
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,45 @@ def inspect(place: Path | None, settings: Sequence[str], results: Path, tell: Te
         cards = [DataCard.of(spec, cache) for spec in specs]
     names = _names(cards)
     return [Inspected(card, card.write(directory, name)) for card, name in zip(cards, names, strict=True)]
+
+
+def initialise(folder: Path | None, output: Path, budget: float, tell: Tell, *, force: bool) -> list[str]:
+    """Writes a first experiment for the images in ``folder`` (or the embedded ones); what to say.
+
+    Args:
+        budget: seconds that its runs may take, roughly.
+
+    Raises:
+        DataError: images that cannot be read.
+        UsageProblem: ``output`` is there already, or ``folder`` is no directory.
+    """
+    if output.exists() and not force:
+        raise UsageProblem(f"{output} is there already: give another --output, or --force to write over it")
+    if folder is not None and not folder.is_dir():
+        raise UsageProblem(f"{folder}: {'not a directory' if folder.exists() else 'no such directory'}")
+    cache, home = datasets.cache_directory(), output.absolute().parent
+    spec = DataSpec("folder", path=str(folder.absolute())) if folder else DataSpec()
+    with told(tell):
+        card = DataCard.of(spec, cache)
+    proposal = initial.propose(card, budget, len(cores.usable()) or 1, Experience.read(cache).factor("rough") or 1.0)
+    data, name = "fashion-mini", "my-images"
+    if folder:
+        data, name = (
+            initial.folder_value(os.path.relpath(folder.absolute(), home)),
+            initial.slug(folder.absolute().name),
+        )
+    schema = HERE / "shipped" / "experiment.schema.json"
+    home.mkdir(parents=True, exist_ok=True)
+    with atomic(output) as file:
+        file.write(initial.yaml(proposal, name, data, str(schema)).encode())
+    argument = "" if output == Path("experiments.yaml") else f" {shlex.quote(str(output))}"
+    runs = len(proposal.models) * proposal.seeds
+    return [
+        *card.lines,
+        f"written: {output}: {len(proposal.models)} models, {runs} runs, images of {proposal.image_size} pixels, "
+        f"{proposal.epochs} epochs",
+        f"next: python -m benchmark plan{argument}",
+    ]
 
 
 def _specs(

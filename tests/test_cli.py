@@ -98,7 +98,20 @@ def test_help_names_the_commands_and_is_quick_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "heavy: []" in done.stdout
-    for name in ("run", "plan", "validate", "status", "report", "sync", "logs", "stop", "schema", "models"):
+    for name in (
+        "run",
+        "plan",
+        "validate",
+        "status",
+        "report",
+        "sync",
+        "logs",
+        "stop",
+        "init",
+        "data",
+        "schema",
+        "models",
+    ):
         assert f"\n  {name} " in done.stdout
 
 

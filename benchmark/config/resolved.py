@@ -23,13 +23,13 @@ def resolved_yaml(experiment: Experiment, runs: Sequence[Run]) -> str:
     lines = [
         "# Written by the benchmark: every key resolved.",
         *(f"# data {run.data.label}: sha256 {run.data_digest}" for run in {run.data: run for run in runs}.values()),
-        f"name: {_text(experiment.name)}",
-        *([f"description: {_text(experiment.description)}"] if experiment.description else []),
+        f"name: {text(experiment.name)}",
+        *([f"description: {text(experiment.description)}"] if experiment.description else []),
         "defaults:",
-        *(f"  {name}: {_text(value)}" for name, value in shared.items()),
+        *(f"  {name}: {text(value)}" for name, value in shared.items()),
         "include:",
         *_includes(runs, documents, shared),
-        *(f"{name}: {_text(value)}" for name, value in _sections(experiment).items()),
+        *(f"{name}: {text(value)}" for name, value in _sections(experiment).items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -57,7 +57,7 @@ def _shared(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _includes(runs: Sequence[Run], documents: Sequence[Mapping[str, Any]], shared: Mapping[str, Any]) -> Iterator[str]:
     for run, document in zip(runs, documents, strict=True):
         own = {name: value for name, value in document.items() if name not in shared}
-        yield f"  - {_text(own)}  # {run.run_id}"
+        yield f"  - {text(own)}  # {run.run_id}"
 
 
 def _sections(experiment: Experiment) -> dict[str, dict[str, Any]]:
@@ -67,7 +67,7 @@ def _sections(experiment: Experiment) -> dict[str, dict[str, Any]]:
     return {**sections, "report": dataclasses.asdict(experiment.report)}
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
     """JSON, which is YAML too."""
-    text = json.dumps(value, ensure_ascii=False)
-    return _ESCAPED.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    written = json.dumps(value, ensure_ascii=False)
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match.group()):04x}", written)
