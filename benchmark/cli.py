@@ -166,7 +166,7 @@ def plan(
     from benchmark import words
     from benchmark.session import planned, probing
 
-    found = planned(experiment, settings, results, only, *([probing(_tell_probes)] if probe else []))
+    found = planned(experiment, settings, results, only, probing(_tell_probes) if probe else None)
     forecast, total = found.plan.forecast(), found.estimate()
     if as_json:
         cells = [{"run_id": c.run.run_id, "configuration_id": c.run.configuration_id, "state": c.state, "why": c.why,
@@ -285,6 +285,25 @@ def stop(
         _print_json({"stopped": said})
     else:
         click.echo(said)
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+@common
+def reproduce(run_id: str, experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """Run RUN again from its record, apart, and compare: the same bits, within noise, or different and since when.
+
+    Exit code 1 where it is different beyond noise.
+    """
+    from benchmark.reproducing import reproduce
+
+    say = _teller(as_json)
+    found = reproduce(run_id, experiment, settings, results, say)
+    for line in found.lines:
+        say(line)
+    if as_json:
+        _print_json(found.document)
+    sys.exit(found.exit_code)
 
 
 @main.command()

@@ -63,7 +63,7 @@ class Plan:
         return _forecast(self.efforts, self.cells, self.unsure)
 
 
-def make(experiment: Experiment, directory: Path, cache: Path, probe: Probing = lambda probes, runs: None) -> Plan:
+def make(experiment: Experiment, directory: Path, cache: Path, probe: Probing | None = None) -> Plan:
     """Resolves every cell and looks up what is done.
 
     Args:
@@ -87,8 +87,9 @@ def make(experiment: Experiment, directory: Path, cache: Path, probe: Probing = 
     efforts = {run.run_id: Effort.of(run, models[_spec(run, facts[run.data])], facts[run.data]) for run in runs}
     cells = [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs) for run in runs]
     probes = Probes(cache, {spec: len(each.classes) for spec, each in facts.items()})
-    new = sorted((cell.run for cell in cells if cell.state == "new"), key=lambda run: efforts[run.run_id].seconds)
-    probe(probes, probes.missing(new))
+    if probe:
+        new = (cell.run for cell in cells if cell.state == "new")
+        probe(probes, probes.missing(sorted(new, key=lambda run: efforts[run.run_id].seconds)))
     efforts, unsure = timed(efforts, probes.of(runs), Experience.read(cache))
     order = _order(cells, _forecast(efforts, cells, unsure))
     return Plan(experiment, directory, tuple(sorted(cells, key=order)), facts, efforts, unsure)

@@ -91,7 +91,7 @@ def planned(
     settings: Sequence[str],
     results: Path,
     only: Sequence[str] = (),
-    probe: planning.Probing = lambda probes, runs: None,
+    probe: planning.Probing | None = None,
 ) -> Found:
     """The plan of an experiment; ``probe`` may measure how long its steps take.
 

@@ -1,6 +1,6 @@
-"""Mean and spread of one metric over the seeds of a configuration.
+"""Mean and spread of one metric over the seeds of a configuration; whether two models err on different images.
 
-Limits: no intervals and no tests yet; ``sd`` is the spread between seeds, not an uncertainty of the mean.
+Limits: no intervals yet; ``sd`` is the spread between seeds, not an uncertainty of the mean.
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,22 @@ def aggregate(values: Sequence[float]) -> Aggregate:
 def undefined(reason: str) -> Aggregate:
     """A metric without a value."""
     return Aggregate(None, None, (), reason)
+
+
+def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
+    """The p-value of McNemar's exact test (two-sided, binomial) that two models are right equally often.
+
+    Args:
+        first, second: bool (n,), whether each model is right on each of the same images.
+
+    Raises:
+        ValueError: the arrays differ in shape.
+
+    Source: McNemar, "Note on the sampling error of the difference between correlated proportions", 1947.
+    """
+    from scipy.stats import binomtest  # takes half a second to import, which no leaderboard needs
+
+    if first.shape != second.shape:
+        raise ValueError(f"{first.shape} and {second.shape} answers cannot be compared")
+    gained, lost = int((~first & second).sum()), int((first & ~second).sum())
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0

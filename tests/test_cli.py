@@ -98,20 +98,7 @@ def test_help_names_the_commands_and_is_quick_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "heavy: []" in done.stdout
-    for name in (
-        "run",
-        "plan",
-        "validate",
-        "status",
-        "report",
-        "sync",
-        "logs",
-        "stop",
-        "init",
-        "data",
-        "schema",
-        "models",
-    ):
+    for name in "run plan validate status report sync logs stop reproduce init data schema models".split():
         assert f"\n  {name} " in done.stdout
 
 
@@ -178,6 +165,19 @@ def test_a_sweep_in_the_background_is_followed_and_stopped(benchmark: Command) -
     output = benchmark.home / "results" / "tiny" / "output.txt"
     wait_until(lambda: "1 failed, 1 left" in output.read_text())
     assert "stopped by `stop`" in benchmark("status", *long)
+
+
+@pytest.mark.slow
+def test_a_run_is_reproduced_bit_by_bit_apart_from_its_record(benchmark: Command) -> None:
+    benchmark("run", "--only", "seed=1")
+    before = benchmark.leaderboard()
+    (run,) = [run for row in before["rows"] for run in row["runs"] if run["status"] == "done"]
+    said = benchmark("reproduce", run["run_id"][:5])
+    assert "epoch 2/2" in said
+    assert "bit-identical" in said
+    (other,) = {cell["run_id"] for cell in json.loads(benchmark("plan", "--json"))["cells"]} - {run["run_id"]}
+    assert "has no result to compare with" in benchmark("reproduce", other, code=2)
+    assert "is the beginning of no run's id" in benchmark("reproduce", "zzz", code=2)
 
 
 def wait_for_run(benchmark: "Command", *options: str) -> str:
