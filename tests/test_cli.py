@@ -27,6 +27,8 @@ matrix:
 """
 
 
+COMMANDS = ("run", "plan", "validate", "status", "report", "sync", "logs", "stop", "reproduce", "init", "data", "schema",
+            "models")  # fmt: skip
 CONTEXT = click.Context(main.commands["run"])
 
 
@@ -98,7 +100,7 @@ def test_help_names_the_commands_and_is_quick_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "heavy: []" in done.stdout
-    for name in "run plan validate status report sync logs stop reproduce init data schema models".split():
+    for name in COMMANDS:
         assert f"\n  {name} " in done.stdout
 
 
