@@ -11,7 +11,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -243,8 +243,8 @@ class Session:
         """Keeps what the runs took, for forecasts to come, and says how good this one was."""
         found = [(run, each.result) for run in self.todo if (each := outcomes.get(run.run_id)) and each.result]
         cache, efforts = datasets.cache_directory(), self.found.plan.efforts
-        if found:
-            took = [(efforts[run.run_id], spent(result)) for run, result in found]
+        took = [(efforts[run.run_id], spent(result)) for run, result in found]
+        with suppress(OSError):  # a better forecast next time, and no more
             Experience.read(cache).add(cache, took)
         if not self.expected or len(found) < len(self.todo) or self.sweep.resumed:
             return []

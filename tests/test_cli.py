@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,8 +28,10 @@ matrix:
 """
 
 
-COMMANDS = ("run", "plan", "validate", "status", "report", "sync", "logs", "stop", "reproduce", "init", "data", "schema",
-            "models")  # fmt: skip
+COMMANDS = (
+    "run", "plan", "validate", "status", "report", "sync", "logs", "stop", "reproduce", "init", "data", "schema",
+    "models",
+)  # fmt: skip
 CONTEXT = click.Context(main.commands["run"])
 
 
@@ -102,6 +105,26 @@ def test_help_names_the_commands_and_is_quick_to_import() -> None:
     assert "heavy: []" in done.stdout
     for name in COMMANDS:
         assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell: str) -> None:
+    """As the installed command does it; README says how it is switched on."""
+    program = "from benchmark.cli import main; main(prog_name='torch-image-benchmark')"
+    name = "_TORCH_IMAGE_BENCHMARK_COMPLETE"
+
+    def ask(kind: str, **words: str) -> str:
+        variables = {**os.environ, name: f"{shell}_{kind}", **words}
+        return subprocess.run(
+            [sys.executable, "-c", program], env=variables, capture_output=True, text=True, cwd=ROOT
+        ).stdout
+
+    if shell != "bash" or shutil.which("bash"):
+        assert name in ask("source")
+    assert "plan" in ask("complete", COMP_WORDS="torch-image-benchmark pl", COMP_CWORD="1" if shell != "fish" else "pl")
+    assert "--max-time" in ask(
+        "complete", COMP_WORDS="torch-image-benchmark run --max", COMP_CWORD="2" if shell != "fish" else "--max"
+    )
 
 
 def test_plan_and_validate_never_import_torch(benchmark: Command) -> None:
