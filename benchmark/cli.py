@@ -164,7 +164,7 @@ def plan(
     Steps of models that this machine has not trained yet are measured first, for at most a minute; once for each.
     """
     from benchmark import words
-    from benchmark.session import planned, probing
+    from benchmark.planned import planned, probing
 
     found = planned(experiment, settings, results, only, probing(_tell_probes) if probe else None)
     forecast, total = found.plan.forecast(), found.estimate()
@@ -185,7 +185,7 @@ def plan(
 @common
 def validate(experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
     """Check the YAML, its data and its models; every error at once.  Nothing is started."""
-    from benchmark.session import planned
+    from benchmark.planned import planned
 
     found = planned(experiment, settings, results)
     name, number = found.plan.experiment.name, len(found.plan.cells)
@@ -251,7 +251,7 @@ def logs(
 ) -> None:
     """Print the log of the latest attempt at RUN, named by the beginning of its id."""
     from benchmark import outside
-    from benchmark.session import planned
+    from benchmark.planned import planned
 
     found = planned(experiment, settings, results)
     run = outside.run_named(found.plan, found.names, run_id)
@@ -272,7 +272,7 @@ def stop(
 ) -> None:
     """Stop the sweep, which `run` takes up again; or one RUN, which then needs `run --retry`."""
     from benchmark import outside
-    from benchmark.session import planned
+    from benchmark.planned import planned
 
     found = planned(experiment, settings, results)
     if run_id and drain:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.lock import Busy, holder
+from benchmark.planned import planned
 from benchmark.preparing import UsageProblem
-from benchmark.session import planned
 
 STARTING_SECONDS = 120.0
 """So long a sweep may take to decode its images and take hold of the experiment before it is believed to work."""

@@ -16,10 +16,10 @@ from typing import Any, Literal
 import launch
 from benchmark import outside
 from benchmark.attempt import Active
+from benchmark.planned import planned
 from benchmark.preparing import Decoded, UsageProblem
 from benchmark.run import Run
 from benchmark.rundir import Event, Failure, Predictions, Result, RunDir
-from benchmark.session import planned
 from reports.statistics import mcnemar
 
 SECTIONS = ("train", "val", "test", "model")

@@ -10,26 +10,23 @@ import shlex
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import launch
-from benchmark import catalogue, config, mlflow_store, preparing, room, rundir, words
-from benchmark import plan as planning
+from benchmark import mlflow_store, preparing, room, rundir, words
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
 from benchmark.estimate import Estimate, estimate
 from benchmark.forecast import spent
-from benchmark.installed import default_experiment
 from benchmark.journal import Journal, Outcome
-from benchmark.labels import labels
 from benchmark.lock import exclusive
-from benchmark.plan import Plan, PlannedRun
+from benchmark.plan import Plan
+from benchmark.planned import Found, planned
 from benchmark.preparing import UsageProblem
-from benchmark.probes import Probes
 from benchmark.publishing import Publishing
 from benchmark.run import Run
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
@@ -63,65 +60,12 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A plan, what its runs are called, and those of its cells that were asked for."""
-
-    plan: Plan
-    names: Mapping[str, str]
-    cells: tuple[PlannedRun, ...]
-
-    def estimate(self) -> Estimate | None:
-        """How long those of them that are new will take, with the YAML's workers."""
-        new = [cell.run for cell in self.cells if cell.state == "new"]
-        workers = preparing.settings(self.plan.experiment.launch, None, new).workers
-        return estimate(new, self.plan.forecast(), workers)
-
-
-@dataclass(frozen=True)
 class Summary:
     """What a command has to say in the end."""
 
     lines: tuple[str, ...]
     document: Mapping[str, Any]
     exit_code: int = 0
-
-
-def planned(
-    path: Path | None,
-    settings: Sequence[str],
-    results: Path,
-    only: Sequence[str] = (),
-    probe: planning.Probing | None = None,
-) -> Found:
-    """The plan of an experiment; ``probe`` may measure how long its steps take.
-
-    Raises:
-        ConfigError, DataError: what is wrong with it.
-        UsageProblem: ``only`` leaves nothing.
-    """
-    wanted = config.selection(only)
-    cache = datasets.cache_directory()
-    experiment = config.load(path or default_experiment(), settings, catalogue.names(cache))
-    plan = planning.make(experiment, results / experiment.name, cache, probe)
-    cells = tuple(cell for cell in plan.cells if cell.run in wanted)
-    if not cells:
-        raise UsageProblem(f"--only {' --only '.join(only)}: no run of this experiment fits")
-    return Found(plan, labels(plan.runs), cells)
-
-
-def probing(tell: Callable[[int, int], None]) -> planning.Probing:
-    """Measures steps in a process of its own; ``tell`` hears how many of how many are done."""
-
-    def measure(probes: Probes, runs: Sequence[Run]) -> None:
-        from launch.fast_local import ALLOCATOR, threads
-
-        done = 0
-        tell(done, len(runs))
-        for each in probes.take(runs, lambda count: {**ALLOCATOR, **threads(count)}) if runs else ():
-            done += each
-            tell(done, len(runs))
-
-    return measure
 
 
 def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summary:

@@ -22,9 +22,9 @@ from typing import IO
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmark.families import family
+from benchmark.planned import planned
 from benchmark.preparing import Decoded
 from benchmark.run import Run
-from benchmark.session import planned
 from launch import fast_local
 
 ROOT = Path(__file__).resolve().parent.parent

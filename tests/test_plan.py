@@ -13,10 +13,11 @@ from benchmark import plan as planning
 from benchmark.config.experiment import LaunchSettings
 from benchmark.installed import WrongPackage, check_packages
 from benchmark.journal import Journal, JournalError
+from benchmark.planned import planned
 from benchmark.preparing import UsageProblem, chosen, settings
 from benchmark.run import Run
 from benchmark.rundir import Failure, Result
-from benchmark.session import planned, progress
+from benchmark.session import progress
 from benchmark.training.environment import environment
 
 ROOT = Path(__file__).resolve().parent.parent
