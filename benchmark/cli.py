@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,19 +17,9 @@ from typing import Any, NoReturn
 import click
 
 from benchmark import __version__
+from benchmark.cli_options import common, in_seconds, json_option, only_option, results_option, set_option
 
 INTERRUPTED = 130
-
-
-def in_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """``90`` (seconds), ``45s``, ``90m``, ``2h``, ``1h30m``."""
-    if value is None:
-        return None
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", value.strip().lower())
-    hours, minutes, seconds = (int(each or 0) for each in match.groups()) if match else (0, 0, 0)
-    if total := 3600 * hours + 60 * minutes + seconds:
-        return float(total)
-    raise click.BadParameter(f"{value!r} is no time; write 45s, 90m, 2h or 1h30m", ctx, param)
 
 
 class Program(click.Group):
@@ -52,30 +41,6 @@ class Program(click.Group):
                 raise
             click.echo(message(error), err=True)
             ctx.exit(code)
-
-
-experiment_argument = click.argument(
-    "experiment", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[EXPERIMENT.YAML]"
-)
-set_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A key for every run, over the YAML. Repeatable."
-)
-results_option = click.option(
-    "--results",
-    default=Path("results"),
-    type=click.Path(file_okay=False, path_type=Path),
-    show_default=True,
-    help="Where results are kept.",
-)
-only_option = click.option(
-    "--only", multiple=True, metavar="KEY=VALUE", help="Only the runs that fit, such as 'model=resnet*'. Repeatable."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
-
-
-def common(command: Callable[..., None]) -> Callable[..., None]:
-    """The arguments of every command that reads an experiment."""
-    return experiment_argument(set_option(results_option(json_option(command))))
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})

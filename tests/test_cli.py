@@ -15,7 +15,8 @@ from typing import Any
 import click
 import pytest
 
-from benchmark.cli import in_seconds, main
+from benchmark.cli import main
+from benchmark.cli_options import in_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 YAML = """
