@@ -26,7 +26,8 @@ from reports.text import markdown
 IMBALANCED = 3.0
 """The largest class over the smallest, from which on accuracy says little."""
 SHEET_CLASSES, SHEET_IMAGES = 20, 8
-PLACES = 10
+OFTEN = 0.2
+"""The share of a size that is worth a word."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ class DataCard:
         by_area = sorted(common, key=math.prod)
         (width, height), number = common.most_common(1)[0]
         least, most = (f"{each[0]} × {each[1]}" for each in (by_area[0], by_area[-1]))
-        return f"{least} to {most} pixels, most often {width} × {height} ({number:,} images)"
+        often = f", most often {width} × {height} ({number:,} images)" if number >= OFTEN * common.total() else ""
+        return f"{least} to {most} pixels{often}"
 
 
 def _sheet(data: ImageSet) -> bytes:
