@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from benchmark.data.imageset import DataFacts, ImageSet
 from benchmark.data.splits import NAMES
 from benchmark.run import DataSpec
 from benchmark.rundir import atomic
-from reports.contact_sheet import contact_sheet
 from reports.text import markdown
 
 IMBALANCED = 3.0
@@ -32,14 +31,15 @@ OFTEN = 0.2
 
 @dataclass(frozen=True)
 class DataCard:
-    """``counts``: split -> images of each class, in their order.  ``shapes``: (height, width, channels) -> images."""
+    """``counts``: split -> images of each class, in their order.  ``shapes``: (height, width, channels) -> images.
+    ``sheet`` draws a PNG of some images."""
 
     spec: DataSpec
     facts: DataFacts
     counts: Mapping[str, Sequence[int]]
     shapes: Mapping[tuple[int, int, int], int]
     duplicates: Duplicates
-    sheet: bytes
+    sheet: Callable[[], bytes]
 
     @classmethod
     def of(cls, spec: DataSpec, cache: Path) -> DataCard:
@@ -54,7 +54,7 @@ class DataCard:
             name: np.bincount(data.labels[parts == part], minlength=len(data.classes)).tolist()
             for part, name in enumerate(NAMES)
         }
-        return cls(spec, data.facts(), counts, data.images.shapes(), duplicates.find(data), _sheet(data))
+        return cls(spec, data.facts(), counts, data.images.shapes(), duplicates.find(data), lambda: _sheet(data))
 
     @property
     def imbalance(self) -> float:
@@ -98,7 +98,7 @@ class DataCard:
         """Writes the card and its sheet; the path of the Markdown."""
         directory.mkdir(parents=True, exist_ok=True)
         with atomic(directory / f"{name}.png") as file:
-            file.write(self.sheet)
+            file.write(self.sheet())
         with atomic(directory / f"{name}.md") as file:
             file.write(self.markdown(f"{name}.png").encode("utf-8", errors="backslashreplace"))
         return directory / f"{name}.md"
@@ -146,6 +146,8 @@ class DataCard:
 
 def _sheet(data: ImageSet) -> bytes:
     """Training images of up to 20 classes, the same for the same data."""
+    from reports.contact_sheet import contact_sheet  # its fonts are matplotlib's, which `init` can do without
+
     train = data.order[: data.sizes["train"]]
     rows = {}
     for label, name in enumerate(data.classes[:SHEET_CLASSES]):

@@ -37,7 +37,9 @@ def card(
     sizes = {"train": sum(counts), "val": classes, "test": 2 * classes}
     facts = DataFacts("d" * 64, names, side, channels, sizes)
     splits = {"train": counts, "val": [1] * classes, "test": [2] * classes}
-    return DataCard(DataSpec(), facts, splits, {(side, side, channels): sum(sizes.values())}, Duplicates(()), b"")
+    return DataCard(
+        DataSpec(), facts, splits, {(side, side, channels): sum(sizes.values())}, Duplicates(()), lambda: b""
+    )
 
 
 cards = st.builds(
@@ -128,7 +130,7 @@ def test_a_newcomer_s_folder(tmp_path: Path) -> None:
         "import sys; from benchmark.cli import main\n"
         "try: main(sys.argv[1:], standalone_mode=True)\n"
         "except SystemExit as stop: code = stop.code\n"
-        "print('heavy:', sorted({'torch', 'timm', 'mlflow'} & set(sys.modules)))\n"
+        "print('heavy:', sorted({'torch', 'timm', 'mlflow', 'matplotlib'} & set(sys.modules)))\n"
         "sys.exit(code)"
     )
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "TORCH_IMAGE_BENCHMARK_CACHE": str(tmp_path / "cache")}
