@@ -45,7 +45,7 @@ class WarmServer:
                 start_new_session=True,
                 pass_fds=[theirs.fileno()],
             )
-        self._ready = False
+        self._ready, self._refusal = False, ""
         self._last = 0
         self._pids: dict[int, int] = {}
         self._errors: dict[int, str] = {}
@@ -64,6 +64,8 @@ class WarmServer:
         """
         deadline = time.monotonic() + READY_SECONDS
         while not self._ready:
+            if self._refusal:
+                raise ServerDied(self._refusal)
             self._hear(deadline)
 
     def fork(self, order: Order, lock: int) -> int:
@@ -73,7 +75,7 @@ class WarmServer:
             ServerDied: see there.  The worker may have been started nevertheless: then it holds the lock.
         """
         if not self.alive:
-            raise ServerDied("the fork server has died")
+            raise ServerDied(self._refusal or "the fork server has died")
         self.wait_until_ready()
         self._last += 1
         self._send(self._last, order, lock)
@@ -152,7 +154,8 @@ class WarmServer:
         if "ready" in reply:
             self._ready = reply["ready"]
             if not self._ready:
-                raise ServerDied(f"forking is not safe here: {reply['reason']}")
+                self._refusal = f"forking is not safe here: {reply['reason']}"
+                raise ServerDied(self._refusal)
         elif "pid" in reply:
             self._pids[reply["id"]] = reply["pid"]
         elif "code" in reply:

@@ -154,13 +154,17 @@ def test_what_an_orphan_leaves_in_its_group_does_not_keep_its_lock(tmp_path: Pat
         assert end_of(job).failure is not None
 
 
+@pytest.mark.parametrize("waits", [0, 1, 2], ids=["asked at once", "asked after its word", "asked after its end"])
 def test_a_server_that_must_not_fork_is_replaced_by_fresh_processes(
-    tmp_path: Path, rundir: RunDir, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rundir: RunDir, monkeypatch: pytest.MonkeyPatch, waits: int
 ) -> None:
     thread = "import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
     (tmp_path / "has_thread.py").write_text(thread)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with FastLocal("fork", entry=script(tmp_path, TELL), preload=("has_thread",)) as launcher:
+        launcher.prepare()
+        for _ in range(waits):
+            launcher.wait(120)
         end_of(launcher.submit(RUN, rundir, 1, tmp_path))
         notices = list(launcher.notices())
     assert (rundir.path / "facts.json").exists()
