@@ -78,10 +78,6 @@ class Forecast:
         low, high = self._unsure or (1.0, 1.0)
         return middle * low, middle * high
 
-    def effort(self, run: Run) -> Effort:
-        """What the forecast of a run is based on."""
-        return self._efforts[run.run_id]
-
     def weight(self, run: Run) -> float:
         """How long ``run`` takes compared with others: ``seconds`` where there are, those of a common core elsewhere.
         Always finite and above 0, and of the same unit for all runs."""

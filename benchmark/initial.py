@@ -56,7 +56,6 @@ class Proposal:
     seeds: int
     workers: int
     seconds: float
-    budget: float
 
 
 def propose(card: DataCard, budget: float, workers: int, pace: float = 1.0) -> Proposal:
@@ -65,8 +64,8 @@ def propose(card: DataCard, budget: float, workers: int, pace: float = 1.0) -> P
     Args:
         pace: how many times slower this machine is than :mod:`benchmark.effort`'s.
 
-    With too little time for all models at the wanted size, images get smaller, then the costliest models are left out,
-    then a second seed, until each run has some epochs.
+    With too little time for all models at the wanted size, the costliest are left out, down to three; then images get
+    smaller; then there is one seed only, until each run has some epochs.
     """
     sides = [side for side in SIDES if side <= _side(card)] or [SIDES[0]]
     batch = _batch(card.facts.sizes["train"])
@@ -78,7 +77,7 @@ def propose(card: DataCard, budget: float, workers: int, pace: float = 1.0) -> P
             for count in range(len(models), 1, -1):
                 some = tuple(models[:count])
                 epochs = _epochs(card, some, side, batch, usable * workers / (seeds * pace))
-                found = Proposal(card, side, some, batch, epochs, seeds, workers, 0.0, budget)
+                found = Proposal(card, side, some, batch, epochs, seeds, workers, 0.0)
                 best = found
                 if epochs >= fewest and (count > 2 or side == sides[0]):
                     return _timed(found, pace)

@@ -171,10 +171,6 @@ class Journal:
             )
             self._db.execute("UPDATE runs SET published = NULL WHERE run_id = ?", (run.run_id,))
 
-    def forget(self, run: Run) -> None:
-        """Takes a run's outcome out of the index, so that it runs again."""
-        self._db.execute("DELETE FROM outcomes WHERE run_id = ?", (run.run_id,))
-
     def outcomes(self) -> dict[str, Outcome]:
         """Run id -> outcome, of every run that ever had one; one query."""
         rows = self._db.execute(

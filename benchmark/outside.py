@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmark.lock import Holder, holder
+from benchmark.lock import holder
 from benchmark.plan import Plan
 from benchmark.preparing import UsageProblem
 from benchmark.run import Run
@@ -104,7 +104,7 @@ def _is_alive(plan: Plan, rundir: RunDir) -> bool:
     if rundir.lock_path.exists() and is_locked(rundir):
         return True
     ended = (rundir.path / "result.json").exists() or (rundir.path / "failure.json").exists()
-    return not ended and isinstance(holder(plan.directory), Holder)
+    return not ended and holder(plan.directory) is not None
 
 
 def _read(path: Path, place: int) -> bytes:
