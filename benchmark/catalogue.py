@@ -1,5 +1,5 @@
 """What is known of each model, without importing torch: names, parameters, multiply-adds, activations,
-minimum image size.
+minimum image size; and what optimizers refuse.
 
 A child process (:mod:`benchmark.training.describe`) finds it out once; the answers are kept in the cache, one small
 JSON file each, under a key of the library versions and of our own model code, so that several commands may read and
@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmark.families import family
 from benchmark.run import canonical_json
@@ -30,7 +30,7 @@ FEW = 60
 """So many models at most are described by a search that was not asked for details: about a minute, the first time."""
 
 _ROOT = Path(__file__).parent
-_CODE = ("macs", "activations", "lenet", "small", "timm_models", "torchvision_models", "models", "describe")
+_CODE = ("macs", "activations", "lenet", "small", "timm_models", "torchvision_models", "models", "optim", "describe")
 _LIBRARIES = ("torch", "torchvision", "timm")
 
 
@@ -57,7 +57,8 @@ class ModelFacts:
     ``minimum_size`` is the smallest square image, in pixels, that works; where the image size asked for does not, it
     is the next larger one that does, ``error`` says so and the other numbers are those at that size.  Any other
     ``error`` leaves the numbers 0.  ``activations`` are the values that a training pass keeps for one image, ``widest``
-    those of the largest tensor among them.
+    those of the largest tensor among them.  ``minimum_batch`` is 2 where one image alone cannot be trained on (batch
+    normalisation of a single value), else 1.
     """
 
     parameters: int
@@ -67,6 +68,18 @@ class ModelFacts:
     error: str | None = None
     activations: int = 0
     widest: int = 0
+    minimum_batch: int = 1
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimizer to be tried; ``optimizer_args`` is the canonical JSON of the mapping."""
+
+    optimizer: str
+    optimizer_args: str
+
+
+_Spec = TypeVar("_Spec", ModelSpec, OptimizerSpec)
 
 
 @dataclass(frozen=True)
@@ -102,12 +115,18 @@ def describe(specs: Sequence[ModelSpec], cache: Path) -> dict[ModelSpec, ModelFa
     Raises:
         CatalogueError: see there.
     """
-    directory = _directory(cache)
-    known = _known(specs, directory)
-    unknown = [spec for spec in dict.fromkeys(specs) if spec not in known]
-    if unknown:
-        known.update(_found_out(unknown, directory))
-    return known
+    found = _answers("models", specs, _directory(cache))
+    return {spec: ModelFacts(**answer["facts"]) for spec, answer in found.items()}
+
+
+def refusals(specs: Sequence[OptimizerSpec], cache: Path) -> dict[OptimizerSpec, str | None]:
+    """Why each of ``specs`` cannot be made, or take a step; ``None`` where it can.
+
+    Raises:
+        CatalogueError: see there.
+    """
+    found = _answers("optimizers", specs, _directory(cache))
+    return {spec: answer["refusal"] for spec, answer in found.items()}
 
 
 def search(pattern: str, cache: Path, *, details: bool | None = None) -> tuple[Row, ...]:
@@ -124,7 +143,10 @@ def search(pattern: str, cache: Path, *, details: bool | None = None) -> tuple[R
     found = [name for name in _name_lists(cache)["listed"] if fnmatch.fnmatchcase(name, glob)]
     specs = [listing_spec(name) for name in found]
     wanted = len(found) <= FEW if details is None else details
-    facts = describe(specs, cache) if wanted else _known(specs, _directory(cache))
+    if wanted:
+        facts = describe(specs, cache)
+    else:
+        facts = {spec: ModelFacts(**answer["facts"]) for spec, answer in _known(specs, _directory(cache)).items()}
     return tuple(Row(name, family(name), facts.get(spec)) for name, spec in zip(found, specs, strict=True))
 
 
@@ -142,19 +164,22 @@ def _name_lists(cache: Path) -> dict[str, list[str]]:
     return {key: stored[key] for key in ("names", "listed", "optimizers")}
 
 
-def _known(specs: Iterable[ModelSpec], directory: Path) -> dict[ModelSpec, ModelFacts]:
-    documents = ((spec, _read(_path(directory, spec))) for spec in dict.fromkeys(specs))
-    return {spec: ModelFacts(**document["facts"]) for spec, document in documents if document}
-
-
-def _found_out(specs: Sequence[ModelSpec], directory: Path) -> dict[ModelSpec, ModelFacts]:
-    """Asks the child; each answer is kept as soon as it comes, so that an interrupted search goes on where it was."""
-    found = {}
-    for answer in _ask({"specs": [dataclasses.asdict(spec) for spec in specs]}):
-        spec = ModelSpec(**answer["spec"])
-        _write(_path(directory, spec), answer)
-        found[spec] = ModelFacts(**answer["facts"])
+def _answers(kind: str, specs: Sequence[_Spec], directory: Path) -> dict[_Spec, dict[str, Any]]:
+    """What is known of each, or the child says; each answer is kept as soon as it comes, so that an interrupted search
+    goes on where it was."""
+    found = _known(specs, directory)
+    unknown = [spec for spec in dict.fromkeys(specs) if spec not in found]
+    if unknown:
+        answers = _ask({kind: [dataclasses.asdict(spec) for spec in unknown]})
+        for spec, answer in zip(unknown, answers, strict=True):
+            _write(_path(directory, spec), answer)
+            found[spec] = answer
     return found
+
+
+def _known(specs: Iterable[_Spec], directory: Path) -> dict[_Spec, dict[str, Any]]:
+    documents = ((spec, _read(_path(directory, spec))) for spec in dict.fromkeys(specs))
+    return {spec: document for spec, document in documents if document}
 
 
 def _directory(cache: Path) -> Path:
@@ -168,7 +193,7 @@ def _directory(cache: Path) -> Path:
     return cache / "models" / key
 
 
-def _path(directory: Path, spec: ModelSpec) -> Path:
+def _path(directory: Path, spec: ModelSpec | OptimizerSpec) -> Path:
     return directory / f"{hashlib.sha256(canonical_json(dataclasses.asdict(spec)).encode()).hexdigest()[:16]}.json"
 
 

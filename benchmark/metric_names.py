@@ -11,6 +11,9 @@ from typing import Literal
 
 Direction = Literal["higher", "lower"]
 
+MINIMUM_CLASSES: Mapping[str, int] = {"top5_accuracy": 6}
+"""Where a metric of quality needs more classes than two: with five, any five include the right one."""
+
 
 @dataclass(frozen=True)
 class Metric:

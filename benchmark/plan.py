@@ -82,7 +82,7 @@ def make(experiment: Experiment, directory: Path, cache: Path, probe: Probing | 
         models.update(catalogue.describe(specs, cache))
         return models
 
-    runs = matrix.resolve(experiment, facts, describe)
+    runs = matrix.resolve(experiment, facts, describe, lambda specs: catalogue.refusals(specs, cache))
     outcomes = read_outcomes(directory)
     efforts = {run.run_id: Effort.of(run, models[_spec(run, facts[run.data])], facts[run.data]) for run in runs}
     cells = [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs) for run in runs]

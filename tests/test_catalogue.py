@@ -13,7 +13,7 @@ import pytest
 from torch import nn
 
 from benchmark import catalogue
-from benchmark.catalogue import CatalogueError, ModelFacts, ModelSpec
+from benchmark.catalogue import CatalogueError, ModelFacts, ModelSpec, OptimizerSpec
 from benchmark.families import family
 from benchmark.run import canonical_json
 from benchmark.training import describe
@@ -35,6 +35,8 @@ ASKED = [
     spec("vit_tiny_patch16_224", 28),
 ]
 
+OPTIMIZER_ARGS: list[dict[str, object]] = [{}, {"lr": 0.1}, {"betas": 3}]
+
 
 def run(code: str, cwd: Path, cache: Path) -> str:
     command = [sys.executable, "-P", "-c", code, str(cache)]
@@ -50,6 +52,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache = tmp_path_factory.mktemp("кот #1")
     catalogue.names(cache)
     catalogue.describe(ASKED, cache)
+    catalogue.refusals([OptimizerSpec("adamw", canonical_json(each)) for each in OPTIMIZER_ARGS], cache)
     return cache
 
 
@@ -73,6 +76,41 @@ def test_facts_are_those_of_the_networks(cache: Path) -> None:
     lenet, resnet = facts.values()
     assert lenet == ModelFacts(61_706, 416_520, "LeNet-5 (tanh, avg pooling)", 12, None, lenet.activations, 4_704)
     assert (resnet.parameters, resnet.macs, resnet.minimum_size) == (11_181_642, 37_016_576, 1)
+
+
+def test_one_image_alone_trains_a_network_unless_it_normalises_single_values(cache: Path) -> None:
+    asked = [spec("lenet5", 28, 1), spec("resnet18"), spec("resnet18", 64)]
+    assert [each.minimum_batch for each in catalogue.describe(asked, cache).values()] == [1, 2, 1]
+
+
+def test_optimizers_are_tried_with_their_arguments_once(cache: Path, no_torch: None) -> None:
+    asked = [OptimizerSpec("adamw", canonical_json(each)) for each in OPTIMIZER_ARGS]
+    assert list(catalogue.refusals(asked, cache).values()) == [
+        None,
+        "optimizer_args: 'lr' may not stand here; lr is a key of its own",
+        "optimizer_args: adamw refuses its arguments: 'int' object is not subscriptable",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "said"),
+    [
+        ("SGD", {"nesterof": True}, "SGD has no argument 'nesterof'; did you mean 'nesterov'?; it has dampening,"),
+        ("lion", {"betas": [2, 3]}, "lion refuses its arguments: Invalid beta"),
+        ("adamw", {"betas": ["a", "b"]}, "adamw refuses its arguments: "),
+        ("adahessian", {}, "adahessian cannot take a step: "),
+        ("momentum", {"dampening": "x"}, "momentum cannot take a step: "),
+        ("adamw", {"layer_decay": 0.7, "betas": [0.9, 0.95]}, None),
+        ("fusedadamw", {}, None),
+    ],
+)
+def test_what_an_optimizer_refuses_is_explained(name: str, args: dict[str, object], said: str | None) -> None:
+    refusal = describe.refusal(OptimizerSpec(name, canonical_json(args)))
+    if said is None:
+        assert refusal is None
+    else:
+        assert refusal is not None
+        assert refusal.startswith(f"optimizer_args: {said}")
 
 
 def test_a_spec_that_makes_no_sense_has_an_error_and_the_others_their_facts(cache: Path) -> None:

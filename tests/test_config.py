@@ -48,8 +48,8 @@ def facts(**changes):
 class Describe:
     """A catalogue of made-up models: ``errors`` and ``minimum`` by name; remembers what it was asked."""
 
-    def __init__(self, minimum=(), errors=()):
-        self.minimum, self.errors, self.asked = dict(minimum), dict(errors), []
+    def __init__(self, minimum=(), errors=(), batches=()):
+        self.minimum, self.errors, self.batches, self.asked = dict(minimum), dict(errors), dict(batches), []
 
     def __call__(self, specs):
         self.asked.append(list(specs))
@@ -57,13 +57,19 @@ class Describe:
 
     def one(self, spec):
         minimum, error = self.minimum.get(spec.model, 1), self.errors.get(spec.model)
-        return ModelFacts(parameters=1, macs=1, architecture="", minimum_size=minimum, error=error)
+        batch = self.batches.get(spec.model, 1)
+        return ModelFacts(1, 1, "", minimum_size=minimum, error=error, minimum_batch=batch)
+
+
+def accept(specs):
+    """Every optimizer."""
+    return dict.fromkeys(specs)
 
 
 def resolve(text, data=None, describe=None, **changes):
     experiment = parse(text, Path("experiments.yaml"), (), KNOWN)
     known = {spec: data[spec.source] if data else facts(**changes) for spec in experiment.data}
-    return matrix.resolve(experiment, known, describe or Describe())
+    return matrix.resolve(experiment, known, describe or Describe(), accept)
 
 
 def unresolved(text, data=None, describe=None, **changes):
@@ -304,6 +310,42 @@ def test_a_batch_larger_than_the_training_set_is_an_error():
     ]
 
 
+def test_a_batch_of_one_is_refused_where_the_model_cannot_be_trained_on_it():
+    describe = Describe(batches={"resnet18": 2})
+    assert unresolved(f"{MINIMAL}defaults: {{batch_size: 1}}", describe=describe) == [
+        "experiments.yaml:3:24: resnet18 has batch normalisation, which cannot be trained with a batch_size of 1; "
+        "set batch_size: 2 or more"
+    ]
+
+
+def test_an_argument_that_is_refused_is_told_at_its_own_place():
+    text = "name: a\nmatrix: {model: [lenet5, resnet18], optimizer_args: [{eps: 1}, {beta: 2, eps: 1}]}"
+    message = "optimizer_args: adamw has no argument 'beta'; did you mean 'betas'?"
+    experiment = parse(text, Path("experiments.yaml"), (), KNOWN)
+    with pytest.raises(ConfigError) as caught:
+        matrix.resolve(
+            experiment,
+            {spec: facts() for spec in experiment.data},
+            Describe(),
+            lambda specs: {spec: message if "beta" in spec.optimizer_args else None for spec in specs},
+        )
+    assert str(caught.value) == f"experiments.yaml:2:65: {message}"
+    describe = Describe(errors={"resnet18": "unknown entry 'depht' in model_args"})
+    text = "name: a\nmatrix: {model: [lenet5, resnet18]}\nmodels: {resnet18: {model_args: {a: 1, depht: 3}}}"
+    assert unresolved(text, describe=describe) == [
+        "experiments.yaml:3:40: resnet18: unknown entry 'depht' in model_args"
+    ]
+
+
+def test_a_primary_metric_that_few_classes_leave_undefined_is_refused():
+    text = f"{MINIMAL}report: {{primary: test/top5_accuracy}}"
+    assert unresolved(text, classes=tuple("abcde")) == [
+        "experiments.yaml:3:19: primary: test/top5_accuracy says nothing of the 5 classes of fashion-mini, "
+        "it needs 6; choose another, such as test/accuracy"
+    ]
+    resolve(text, classes=tuple("abcdef"))
+
+
 def test_cells_that_turn_out_equal_are_an_error_naming_both():
     text = "name: a\nmatrix: {model: lenet5, image_size: [28, null]}"
     (line,) = unresolved(text)
@@ -324,12 +366,12 @@ def test_the_resolved_file_reads_back_as_the_same_runs(tmp_path):
     path.write_text(WHOLE, encoding="utf-8")
     experiment = load(path)
     data = {spec: facts() for spec in experiment.data}
-    runs = matrix.resolve(experiment, data, Describe())
+    runs = matrix.resolve(experiment, data, Describe(), accept)
     text = resolved_yaml(experiment, runs)
     copy = tmp_path / "copy.yaml"
     copy.write_text(text, encoding="utf-8")
     again = load(copy)
-    assert matrix.resolve(again, data, Describe()) == runs
+    assert matrix.resolve(again, data, Describe(), accept) == runs
     for name in ("name", "description", "launch", "tracking", "report"):
         assert getattr(again, name) == getattr(experiment, name)
     assert all(run.run_id in text for run in runs)
@@ -346,6 +388,6 @@ def test_ten_thousand_cells_resolve_in_seconds():
     axis = list(range(1, 51))
     experiment = parse(f"name: a\nmatrix: {{model: {MODELS}, lr: {axis}, seed: {axis}}}", Path("e"), (), KNOWN)
     started = time.process_time()
-    runs = matrix.resolve(experiment, {spec: facts() for spec in experiment.data}, Describe())
+    runs = matrix.resolve(experiment, {spec: facts() for spec in experiment.data}, Describe(), accept)
     assert len(runs) == 10_000
     assert time.process_time() - started < 6

@@ -50,8 +50,9 @@ class ReportSettings:
 @dataclass(frozen=True)
 class Cell:
     """One cell of the matrix.  ``run`` has the keys as given: no data digest yet, ``image_size`` and ``channels`` None
-    where not given.  ``origin`` says where each given key's value stands; ``choice`` is what tells the cell from its
-    neighbours: the keys that the matrix or an include named, before overrides."""
+    where not given.  ``origin`` says where each given key's value stands, and each entry of ``model_args`` and
+    ``optimizer_args`` (``model_args.depth``); ``choice`` is what tells the cell from its neighbours: the keys that the
+    matrix or an include named, before overrides."""
 
     run: Run
     origin: Mapping[str, Mark] = field(default_factory=dict)
@@ -75,6 +76,8 @@ class Experiment:
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     description: str = ""
+    primary_mark: Mark = field(default=Mark(""), compare=False)
+    """Where the metric that ranks is named."""
 
     @property
     def data(self) -> tuple[DataSpec, ...]:

@@ -30,10 +30,11 @@ _LIMITS = {"ge": "at least", "gt": "greater than", "le": "at most", "lt": "less 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A valid value and where it stands."""
+    """A valid value and where it stands; ``inner`` has the places of a mapping's keys."""
 
     value: Any
     mark: Mark
+    inner: Mapping[str, Mark] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Keys:
         if wrong:
             problems.add(node.mark, wrong)
             return None
-        return Given(getattr(self.model.model_validate({key: node.value}), key), node.mark)
+        inner = {name: node.key_mark(name) for name in node.value} if isinstance(node.value, dict) else {}
+        return Given(getattr(self.model.model_validate({key: node.value}), key), node.mark, inner)
 
     def number(self, key: str) -> type | None:
         """``int`` or ``float`` for a key that holds such numbers, else ``None``."""

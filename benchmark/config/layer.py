@@ -100,7 +100,8 @@ def merge(below: Layer, above: Layer) -> dict[str, Given]:
     merged = {**below, **above}
     for key in MAPPINGS:
         if key in below and key in above:
-            merged[key] = Given(_deep(below[key].value, above[key].value), above[key].mark)
+            inner = {**below[key].inner, **above[key].inner}
+            merged[key] = Given(_deep(below[key].value, above[key].value), above[key].mark, inner)
     return merged
 
 

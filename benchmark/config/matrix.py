@@ -19,7 +19,7 @@ from benchmark.config.data_keys import identity
 from benchmark.config.declaration import CROSSED, Axis, Declaration, Matrix, Override, text_of
 from benchmark.config.experiment import Cell
 from benchmark.config.keys import Given
-from benchmark.config.layer import Layer, complete, merge, run_of
+from benchmark.config.layer import MAPPINGS, Layer, complete, merge, run_of
 from benchmark.config.pattern import Pattern
 from benchmark.config.problems import Mark, Problems
 from benchmark.config.resolve import resolve
@@ -167,6 +167,8 @@ def _overridden(drafts: list[_Draft], overrides: Sequence[Override], problems: P
 def _cell(draft: _Draft, settings: Layer) -> Cell:
     layer = complete(merge(draft.layer, settings))
     origin = {key: each.mark for key, each in layer.items()}
+    for key in MAPPINGS:
+        origin |= {f"{key}.{name}": mark for name, mark in layer[key].inner.items()} if key in layer else {}
     choice = {key: str(each.value) if key == "data" else each.value for key, each in draft.own.items()}
     return Cell(run_of(layer), origin, choice)
 

@@ -46,7 +46,9 @@ def parse(text: str | bytes, path: Path, settings: Sequence[str] = (), known: Na
     tracking, report = sections.tracking(root, problems), sections.report(root, problems)
     cells = _cells(root, settings, known, problems)
     problems.check()
-    return Experiment(titles.name, path, cells, launch, tracking, report, titles.description)
+    section = root.get("report") or root
+    mark = (section.get("primary") or section).mark
+    return Experiment(titles.name, path, cells, launch, tracking, report, titles.description, mark)
 
 
 def _read(path: Path) -> bytes:

@@ -1,37 +1,44 @@
 """Cells -> runs: what only the data and the models know is filled in and checked; pure.
 
-Data give the digest, and image size and channels where the YAML names none.  Models are described in one batch; what
-they refuse becomes an error at the place of the key that asks for it.
+Data give the digest, and image size and channels where the YAML names none.  Models are described in one batch, and
+optimizers tried in one; what they refuse becomes an error at the place of the key that asks for it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from benchmark.config.experiment import Cell, Experiment
 from benchmark.config.problems import Mark, Problems
+from benchmark.metric_names import MINIMUM_CLASSES
 from benchmark.run import DataSpec, Run, canonical_json
 
 if TYPE_CHECKING:
-    from benchmark.catalogue import ModelFacts, ModelSpec
+    from benchmark.catalogue import ModelFacts, ModelSpec, OptimizerSpec
     from benchmark.data.datasets import DataFacts
 
     Describe = Callable[[Sequence[ModelSpec]], Mapping[ModelSpec, ModelFacts]]
+    Refusals = Callable[[Sequence[OptimizerSpec]], Mapping[OptimizerSpec, str | None]]
 
 
-def resolve(experiment: Experiment, data: Mapping[DataSpec, DataFacts], describe: Describe) -> tuple[Run, ...]:
+def resolve(
+    experiment: Experiment, data: Mapping[DataSpec, DataFacts], describe: Describe, refusals: Refusals
+) -> tuple[Run, ...]:
     """The runs of an experiment, ready to have an identity, in the order of its cells.
 
     ``data`` has the facts of each of ``experiment.data``.  ``describe`` is called with all different model
-    specifications, and once more with those whose input ``resize: auto`` enlarges, if there are any.
+    specifications, and once more with those whose input ``resize: auto`` enlarges, if there are any; ``refusals`` with
+    all different optimizers and their arguments.
 
     Raises:
         ConfigError: everything that does not fit together.
     """
     places = _Places(experiment, Problems())
+    _check_primary(experiment, data, places)
+    _check_optimizers(experiment.cells, refusals, places)
     pairs = [(cell, run) for cell in experiment.cells if (run := _with_data(cell, data[cell.run.data], places))]
     specs = _specs((run for _, run in pairs), data)
     facts = dict(describe(list(dict.fromkeys(specs))))
@@ -96,14 +103,47 @@ def _enlarged(cell: Cell, run: Run, facts: ModelFacts, places: _Places) -> Run |
     if run.resize == "auto":
         return dataclasses.replace(run, image_size=facts.minimum_size)
     message = f"{run.model} needs images of at least {facts.minimum_size} pixels, not {run.image_size}"
-    remedy = f"{run.model}: {facts.error}" if facts.error else f"{message}; write resize: auto to enlarge them for it"
-    places.add(cell, ("image_size", "model"), remedy)
+    remedy = f"{message}; write resize: auto to enlarge them for it"
+    places.add(cell, ("image_size", "model"), _told(run, facts.error) if facts.error else remedy)
     return None
 
 
 def _check_model(cell: Cell, facts: ModelFacts, places: _Places) -> None:
+    run = cell.run
     if facts.error:
-        places.add(cell, ("model",), f"{cell.run.model}: {facts.error}")
+        places.add(cell, (*_named(run.model_args, "model_args", facts.error), "model"), _told(run, facts.error))
+    elif run.batch_size < facts.minimum_batch:
+        message = f"{run.model} has batch normalisation, which cannot be trained with a batch_size of {run.batch_size}"
+        places.add(cell, ("batch_size", "model"), f"{message}; set batch_size: {facts.minimum_batch} or more")
+
+
+def _told(run: Run, error: str) -> str:
+    return error if error.startswith(run.model) else f"{run.model}: {error}"
+
+
+def _check_optimizers(cells: Iterable[Cell], refusals: Refusals, places: _Places) -> None:
+    from benchmark.catalogue import OptimizerSpec
+
+    specs = {id(cell): OptimizerSpec(cell.run.optimizer, canonical_json(cell.run.optimizer_args)) for cell in cells}
+    refused = refusals(list(dict.fromkeys(specs.values())))
+    for cell in cells:
+        if message := refused[specs[id(cell)]]:
+            keys = _named(cell.run.optimizer_args, "optimizer_args", message)
+            places.add(cell, (*keys, "optimizer_args", "optimizer"), message)
+
+
+def _named(entries: Iterable[str], key: str, message: str) -> Iterator[str]:
+    """Those entries of a mapping that a message speaks of, as keys of a cell's origin."""
+    return (f"{key}.{name}" for name in entries if f"'{name}'" in message)
+
+
+def _check_primary(experiment: Experiment, data: Mapping[DataSpec, DataFacts], places: _Places) -> None:
+    primary = experiment.report.primary
+    least = MINIMUM_CLASSES.get(primary.partition("/")[2], 2)
+    for spec, facts in data.items():
+        if (count := len(facts.classes)) < least:
+            message = f"primary: {primary} says nothing of the {count} classes of {spec.label}, it needs {least}"
+            places.problems.add(experiment.primary_mark, f"{message}; choose another, such as test/accuracy")
 
 
 def _check_equal(pairs: Iterable[tuple[Cell, Run]], places: _Places) -> None:

@@ -1,8 +1,9 @@
-"""What is known of models, found out in a process of its own so that the command need not import torch.
+"""What is known of models and optimizers, found out in a process of its own so that the command need not import torch.
 
-Reads one JSON document from standard input, ``{"names": true}`` or ``{"specs": [...]}``, and writes one JSON line for
-each answer to standard output.  Networks live on the meta device: nothing is computed, no memory is taken.  The
-smallest image is found by trying, since no table would hold for ``model_args`` and future versions.
+Reads one JSON document from standard input, ``{"names": true}``, ``{"models": [...]}`` or ``{"optimizers": [...]}``,
+and writes one JSON line for each answer to standard output.  Networks live on the meta device: nothing is computed, no
+memory is taken.  The smallest image is found by trying, since no table would hold for ``model_args`` and future
+versions.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import torch
 from timm.optim._optim_factory import list_optimizers
 from torch import Tensor, nn
 
-from benchmark.catalogue import ModelFacts, ModelSpec
+from benchmark.catalogue import ModelFacts, ModelSpec, OptimizerSpec
+from benchmark.run import DataSpec, Run
 from benchmark.training import models
 from benchmark.training.activations import count_activations
 from benchmark.training.macs import count_macs
 from benchmark.training.models import ModelError
+from benchmark.training.optim import OptimError, make_optimizer
 from benchmark.training.timm_models import patch_size
 
 _LARGER = (16, 32, 64, 75, 128, 224, 256, 299, 384, 448, 512)
@@ -58,12 +61,31 @@ def facts(spec: ModelSpec) -> ModelFacts:
     return _measured(spec, args, larger, words, larger, error)
 
 
+def refusal(spec: OptimizerSpec) -> str | None:
+    """Why an optimizer cannot be made, or cannot take two steps; ``None`` where it can, and where only a machine with a
+    GPU can tell."""
+    run = Run(DataSpec(), "", optimizer=spec.optimizer, optimizer_args=json.loads(spec.optimizer_args))
+    layer = nn.Linear(2, 2)
+    try:
+        optimizer = make_optimizer(run, layer)
+        for _ in range(2):  # momentum begins with the second
+            layer(torch.ones(1, 2)).sum().backward()
+            optimizer.step()
+    except OptimError as error:
+        return None if "CUDA required" in str(error) else str(error)
+    except Exception as error:  # whatever an optimizer raises at arguments that it took at first
+        return f"optimizer_args: {spec.optimizer} cannot take a step: {error}"
+    return None
+
+
 def _answers(request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if request.get("names"):
         optimizers = tuple(list_optimizers())
         yield {"names": models.known_names(), "listed": models.listed_names(), "optimizers": optimizers}
-    for document in request.get("specs", ()):
+    for document in request.get("models", ()):
         yield {"spec": document, "facts": dataclasses.asdict(facts(ModelSpec(**document)))}
+    for document in request.get("optimizers", ()):
+        yield {"spec": document, "refusal": refusal(OptimizerSpec(**document))}
 
 
 def _measured(
@@ -73,7 +95,16 @@ def _measured(
     parameters = sum(each.numel() for each in network.parameters())
     macs = count_macs(network, size, spec.channels)
     activations, widest = count_activations(network, size, spec.channels)
-    return ModelFacts(parameters, macs, words, minimum, error, activations, widest)
+    batch = 1 if _trains_on_one(network, size, spec.channels) else 2
+    return ModelFacts(parameters, macs, words, minimum, error, activations, widest, batch)
+
+
+def _trains_on_one(network: nn.Module, size: int, channels: int) -> bool:
+    try:
+        _logits(network.train(), channels, size, images=1)
+    except ValueError:  # of batch normalisation: more than one value per channel is needed
+        return False
+    return True
 
 
 def _larger(spec: ModelSpec, args: Mapping[str, Any]) -> int | None:
@@ -113,9 +144,9 @@ def _problem(spec: ModelSpec, args: Mapping[str, Any], size: int) -> str | None:
     return f"is not a classifier: it gives {wrong} for 2 images" if wrong else None
 
 
-def _logits(network: nn.Module, channels: int, size: int) -> tuple[int, ...] | str:
+def _logits(network: nn.Module, channels: int, size: int, images: int = 2) -> tuple[int, ...] | str:
     with torch.device("meta"):
-        outputs = network(torch.empty(2, channels, size, size))
+        outputs = network(torch.empty(images, channels, size, size))
     logits = outputs[0] if network.training and isinstance(outputs, tuple) else outputs
     return tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
 

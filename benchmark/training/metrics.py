@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.metric_names import MINIMUM_CLASSES
 from benchmark.training.confusion import Confusion
 from benchmark.training.predicted import Predicted
 
@@ -68,7 +69,9 @@ def scores(labels: npt.NDArray[Any], log_probs: npt.NDArray[Any], classes: Seque
     names = class_names(classes, predicted.classes)
     values = {
         "accuracy": confusion.accuracy,
-        "top5_accuracy": predicted.top_accuracy(TOP) if predicted.classes > TOP else math.nan,
+        "top5_accuracy": predicted.top_accuracy(TOP)
+        if predicted.classes >= MINIMUM_CLASSES["top5_accuracy"]
+        else math.nan,
         "balanced_accuracy": confusion.balanced_accuracy,
         **_averages(confusion),
         "roc_auc_macro": predicted.roc_auc(),

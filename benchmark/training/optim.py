@@ -6,10 +6,13 @@ one-cycle schedule from torch.  Schedules advance once an optimizer step.
 
 from __future__ import annotations
 
+import difflib
+import inspect
+import re
 from typing import Any, Protocol
 
 import torch
-from timm.optim._optim_factory import create_optimizer_v2, list_optimizers
+from timm.optim._optim_factory import create_optimizer_v2, get_optimizer_class, list_optimizers
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.step_lr import StepLRScheduler
@@ -18,6 +21,9 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
 from benchmark.run import Run
+
+_GIVEN = {"params", "model_or_params", "opt", "lr", "weight_decay", "momentum", "param_group_fn"}
+"""Arguments of timm's that are keys of their own here, or no values for a file."""
 
 
 class OptimError(ValueError):
@@ -84,7 +90,7 @@ def make_optimizer(run: Run, model: nn.Module) -> torch.optim.Optimizer:
     try:
         return create_optimizer_v2(model, opt=run.optimizer.lower(), **arguments, **run.optimizer_args)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise OptimError(f"optimizer_args: {run.optimizer} refuses its arguments: {error}") from error
+        raise OptimError(f"optimizer_args: {_explained(error, run.optimizer)}") from error
 
 
 def make_schedule(run: Run, optimizer: torch.optim.Optimizer, steps_per_epoch: int) -> Schedule:
@@ -108,6 +114,25 @@ def make_schedule(run: Run, optimizer: torch.optim.Optimizer, steps_per_epoch: i
 
 def _steps(run: Run, steps_per_epoch: int) -> int:
     return max(1, round(run.decay_epochs * steps_per_epoch))
+
+
+def _explained(error: Exception, optimizer: str) -> str:
+    if found := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+        valid = _arguments(optimizer.lower())
+        near = difflib.get_close_matches(found[1], valid, 1)
+        guess = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{optimizer} has no argument {found[1]!r}{guess}; it has {', '.join(valid)}"
+    if found := re.search(r"multiple values for .*argument '(\w+)'", str(error)):
+        return f"{found[1]!r} may not stand here; {found[1]} is a key of its own"
+    return f"{optimizer} refuses its arguments: {error}"
+
+
+def _arguments(optimizer: str) -> tuple[str, ...]:
+    """What ``optimizer_args`` may have, as far as the constructor tells."""
+    makers = (get_optimizer_class(optimizer, bind_defaults=False), create_optimizer_v2)
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    found = (each for maker in makers for each in inspect.signature(maker).parameters.values() if each.kind in kinds)
+    return tuple(sorted({each.name for each in found} - _GIVEN))
 
 
 class _Timm:
