@@ -17,9 +17,20 @@ from typing import Any, NoReturn
 import click
 
 from benchmark import __version__
-from benchmark.cli_options import common, in_seconds, json_option, only_option, results_option, set_option
+from benchmark.cli_options import (
+    common,
+    in_seconds,
+    json_option,
+    only_option,
+    results_option,
+    runs_and_experiment,
+    set_option,
+)
+from benchmark.data.telling import told
 
 INTERRUPTED = 130
+BAR = 20
+"""Characters of a bar of progress."""
 
 
 class Program(click.Group):
@@ -29,7 +40,8 @@ class Program(click.Group):
         from benchmark.errors import exit_code, message
 
         try:
-            return super().invoke(ctx)
+            with told(_tell_reading):
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
@@ -229,27 +241,48 @@ def logs(
 
 
 @main.command()
-@click.argument("run_id", metavar="[RUN]", required=False)
-@common
+@click.argument("words", metavar="[RUN]... [EXPERIMENT.YAML]", nargs=-1)
+@set_option
+@results_option
+@json_option
 @click.option("--drain", is_flag=True, help="Let what runs finish first.")
-def stop(
-    run_id: str | None, experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool, drain: bool
-) -> None:
-    """Stop the sweep, which `run` takes up again; or one RUN, which then needs `run --retry`."""
+def stop(words: tuple[str, ...], settings: tuple[str, ...], results: Path, as_json: bool, drain: bool) -> None:
+    """Stop the sweep, which `run` takes up again; or each RUN, which then needs `run --retry`."""
     from benchmark import outside
     from benchmark.planned import planned
 
-    found = planned(experiment, settings, results)
-    if run_id and drain:
+    runs, experiment = runs_and_experiment(words)
+    if runs and drain:
         raise click.UsageError("--drain is for the whole sweep")
-    if run_id:
-        said = outside.stop_run(found.plan, outside.run_named(found.plan, found.names, run_id))
+    found = planned(experiment, settings, results)
+    if runs:
+        named = [outside.run_named(found.plan, found.names, each) for each in runs]
+        said = "\n".join(outside.stop_run(found.plan, each) for each in named)
     else:
         said = outside.stop_sweep(found.plan, drain=drain)
     if as_json:
         _print_json({"stopped": said})
     else:
         click.echo(said)
+
+
+@main.command()
+@click.argument("words", metavar="[RUN]... [EXPERIMENT.YAML]", nargs=-1)
+@set_option
+@results_option
+@click.option("--unplanned", is_flag=True, help="Also every run that the YAML no longer asks for.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def rm(words: tuple[str, ...], settings: tuple[str, ...], results: Path, unplanned: bool, yes: bool) -> None:
+    """Remove the results of RUNs, named by the beginnings of their ids: from the disk, and into MLflow's bin."""
+    from benchmark import removing
+
+    runs, experiment = runs_and_experiment(words)
+    removal = removing.find(experiment, settings, results, runs, unplanned=unplanned)
+    for line in removal.lines:
+        click.echo(line)
+    if not yes:
+        click.confirm("Remove them for good?", abort=True)
+    click.echo(removing.remove(removal))
 
 
 @main.command()
@@ -286,7 +319,7 @@ def init(folder: Path | None, output: Path, budget: float, force: bool) -> None:
     """
     from benchmark.inspecting import initialise
 
-    for line in initialise(folder, output, budget, _tell_reading, force=force):
+    for line in initialise(folder, output, budget, force=force):
         click.echo(line)
 
 
@@ -307,7 +340,7 @@ def inspect_data(place: Path | None, settings: tuple[str, ...], results: Path, a
     """
     from benchmark.inspecting import inspect
 
-    found = inspect(place, settings, results, _tell_reading)
+    found = inspect(place, settings, results)
     if as_json:
         _print_json([each.document for each in found])
         return
@@ -350,7 +383,8 @@ def _tell_probes(done: int, total: int) -> None:
 
 def _tell_reading(what: str, done: int, total: int) -> None:
     if sys.stderr.isatty() and (done == total or not done % 16):
-        click.echo(f"\r{what}: {done:,} of {total:,}\033[K", nl=done == total, err=True)
+        bar = "#" * (BAR * done // total)
+        click.echo(f"\r{what} [{bar:.<{BAR}}] {done:,} of {total:,}\033[K", nl=done == total, err=True)
 
 
 def _teller(as_json: bool) -> Callable[[str], None]:

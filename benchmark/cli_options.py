@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -30,6 +30,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stan
 def common(command: Callable[..., None]) -> Callable[..., None]:
     """The arguments of every command that reads an experiment."""
     return experiment_argument(set_option(results_option(json_option(command))))
+
+
+def runs_and_experiment(words: Sequence[str]) -> tuple[tuple[str, ...], Path | None]:
+    """The beginnings of run ids among a command's arguments, and the YAML that may stand behind them."""
+    if words and words[-1].endswith((".yaml", ".yml")):
+        return tuple(words[:-1]), Path(words[-1])
+    return tuple(words), None
 
 
 def in_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

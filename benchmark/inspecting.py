@@ -12,7 +12,6 @@ from typing import Any
 
 from benchmark import catalogue, config, initial
 from benchmark.data import datasets
-from benchmark.data.telling import Tell, told
 from benchmark.datacard import DataCard
 from benchmark.installed import HERE, default_experiment
 from benchmark.preparing import UsageProblem
@@ -49,25 +48,23 @@ class Inspected:
         }
 
 
-def inspect(place: Path | None, settings: Sequence[str], results: Path, tell: Tell) -> list[Inspected]:
+def inspect(place: Path | None, settings: Sequence[str], results: Path) -> list[Inspected]:
     """Reads the images of each data set, and writes its card into the directory of its results.
 
     Args:
         place: an experiment's file, or a folder of images.
-        tell: hears how far the reading is.
 
     Raises:
         ConfigError, DataError: what is wrong with the experiment, or with the images.
     """
     cache = datasets.cache_directory()
     specs, directory = _specs(place, settings, results, cache)
-    with told(tell):
-        cards = [DataCard.of(spec, cache) for spec in specs]
+    cards = [DataCard.of(spec, cache) for spec in specs]
     names = _names(cards)
     return [Inspected(card, card.write(directory, name)) for card, name in zip(cards, names, strict=True)]
 
 
-def initialise(folder: Path | None, output: Path, budget: float, tell: Tell, *, force: bool) -> list[str]:
+def initialise(folder: Path | None, output: Path, budget: float, *, force: bool) -> list[str]:
     """Writes a first experiment for the images in ``folder`` (or the embedded ones); what to say.
 
     Args:
@@ -83,8 +80,7 @@ def initialise(folder: Path | None, output: Path, budget: float, tell: Tell, *, 
         raise UsageProblem(f"{folder}: {'not a directory' if folder.exists() else 'no such directory'}")
     cache, home = datasets.cache_directory(), output.absolute().parent
     spec = DataSpec("folder", path=str(folder.absolute())) if folder else DataSpec()
-    with told(tell):
-        card = DataCard.of(spec, cache)
+    card = DataCard.of(spec, cache)
     proposal = initial.propose(card, budget, len(cores.usable()) or 1, Experience.read(cache).factor("rough") or 1.0)
     data, name = "fashion-mini", "my-images"
     if folder:

@@ -178,6 +178,27 @@ class Journal:
         )
         return {row["run_id"]: _outcome(row) for row in rows}
 
+    def finished(self) -> list[dict[str, Any]]:
+        """The documents (:meth:`Run.to_json`) of all runs that ever had a result, of the latest first."""
+        rows = self._db.execute(
+            "SELECT r.document FROM runs r JOIN outcomes o USING (run_id) WHERE o.status = 'done' "
+            "ORDER BY o.recorded DESC"
+        )
+        return [json.loads(row["document"]) for row in rows]
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Run id -> document (:meth:`Run.to_json`) of every run that was ever planned."""
+        rows = self._db.execute("SELECT run_id, document FROM runs ORDER BY position IS NULL, position, run_id")
+        return {row["run_id"]: json.loads(row["document"]) for row in rows}
+
+    def forget(self, run_ids: Iterable[str]) -> None:
+        """Knows nothing of these runs any more."""
+        ids = [(run_id,) for run_id in run_ids]
+        with self._transaction():
+            self._db.executemany("DELETE FROM outcomes WHERE run_id = ?", ids)
+            self._db.executemany("DELETE FROM attempts WHERE run_id = ?", ids)
+            self._db.executemany("DELETE FROM runs WHERE run_id = ?", ids)
+
     def publications(self) -> dict[str, Publication]:
         """Run id -> what MLflow has of it."""
         rows = self._db.execute("SELECT run_id, uuid, mlflow_run_id, published FROM runs")

@@ -34,10 +34,20 @@ def run_named(plan: Plan, names: Mapping[str, str], name: str) -> Run:
     Raises:
         UsageProblem: there is none, or more than one.
     """
-    found = [run for run in plan.runs if name and run.run_id.startswith(name.lower())]
+    run_id = chosen_by_id(names, name)
+    return next(run for run in plan.runs if run.run_id == run_id)
+
+
+def chosen_by_id(names: Mapping[str, str], name: str) -> str:
+    """The id, of those in ``names``, that begins with ``name``.
+
+    Raises:
+        UsageProblem: there is none, or more than one.
+    """
+    found = [run_id for run_id in names if name and run_id.startswith(name.lower())]
     if len(found) == 1:
         return found[0]
-    listed = "".join(f"\n  {run.run_id[:12]}  {names[run.run_id]}" for run in (found or plan.runs)[:20])
+    listed = "".join(f"\n  {run_id}  {names[run_id]}" for run_id in (found or list(names))[:20])
     problem = "fits several runs" if found else "is the beginning of no run's id; the runs are"
     raise UsageProblem(f"{name!r} {problem}:{listed}")
 

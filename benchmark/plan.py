@@ -7,10 +7,11 @@ import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from benchmark import catalogue
 from benchmark.catalogue import ModelFacts, ModelSpec
+from benchmark.changes import changes
 from benchmark.config import Experiment, matrix
 from benchmark.data import datasets
 from benchmark.data.datasets import DataFacts
@@ -83,25 +84,28 @@ def make(experiment: Experiment, directory: Path, cache: Path, probe: Probing | 
         return models
 
     runs = matrix.resolve(experiment, facts, describe, lambda specs: catalogue.refusals(specs, cache))
-    outcomes = read_outcomes(directory)
+    outcomes, finished = _read_journal(directory)
     efforts = {run.run_id: Effort.of(run, models[_spec(run, facts[run.data])], facts[run.data]) for run in runs}
-    cells = [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs) for run in runs]
+    ids = {run.run_id for run in runs}
+    new = (run for run in runs if run.run_id not in outcomes)
+    changed = changes(new, (each for each in finished if each["run_id"] not in ids))
+    cells = [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs, changed.get(run.run_id)) for run in runs]
     probes = Probes(cache, {spec: len(each.classes) for spec, each in facts.items()})
     if probe:
-        new = (cell.run for cell in cells if cell.state == "new")
-        probe(probes, probes.missing(sorted(new, key=lambda run: efforts[run.run_id].seconds)))
+        untried = (cell.run for cell in cells if cell.state == "new")
+        probe(probes, probes.missing(sorted(untried, key=lambda run: efforts[run.run_id].seconds)))
     efforts, unsure = timed(efforts, probes.of(runs), Experience.read(cache))
     order = _order(cells, _forecast(efforts, cells, unsure))
     return Plan(experiment, directory, tuple(sorted(cells, key=order)), facts, efforts, unsure)
 
 
-def read_outcomes(directory: Path) -> dict[str, Outcome]:
-    """The journal's index, or nothing where there is no journal yet."""
+def _read_journal(directory: Path) -> tuple[dict[str, Outcome], list[dict[str, Any]]]:
+    """The journal's outcomes and finished runs, or nothing where there is no journal yet."""
     if not (directory / "journal.db").exists():
-        return {}
+        return {}, []
     journal = Journal(directory)
     try:
-        return journal.outcomes()
+        return journal.outcomes(), journal.finished()
     finally:
         journal.close()
 
@@ -116,9 +120,9 @@ def stale_reason(result: Result) -> str | None:
     return ", ".join(changes) or None
 
 
-def _cell(run: Run, outcome: Outcome | None, effort: float) -> PlannedRun:
+def _cell(run: Run, outcome: Outcome | None, effort: float, changed: str | None) -> PlannedRun:
     if outcome is None:
-        return PlannedRun(run, "new", "no result yet", None, effort)
+        return PlannedRun(run, "new", changed or "no result yet", None, effort)
     if outcome.failure is not None:
         why = f"{outcome.failure.kind}: {outcome.failure.message.splitlines()[0]}"
         return PlannedRun(run, "failed", why, outcome, effort)

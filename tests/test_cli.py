@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -30,8 +31,8 @@ matrix:
 
 
 COMMANDS = (
-    "run", "plan", "validate", "status", "report", "sync", "logs", "stop", "reproduce", "init", "data", "schema",
-    "models",
+    "run", "plan", "validate", "status", "report", "sync", "logs", "stop", "rm", "reproduce", "init", "data",
+    "schema", "models",
 )  # fmt: skip
 CONTEXT = click.Context(main.commands["run"])
 
@@ -191,6 +192,34 @@ def test_a_sweep_in_the_background_is_followed_and_stopped(benchmark: Command) -
     output = benchmark.home / "results" / "tiny" / "output.txt"
     wait_until(lambda: "1 failed, 1 left" in output.read_text())
     assert "stopped by `stop`" in benchmark("status", *long)
+
+
+@pytest.mark.slow
+def test_results_are_removed_after_a_confirmation_and_may_be_made_again(benchmark: Command) -> None:
+    assert "nothing has run yet" in benchmark("rm", "--unplanned", code=2)
+    benchmark("run")
+    assert "name the runs to remove" in benchmark("rm", code=2)
+    assert "one that the YAML asks for" in benchmark("rm", "--unplanned", "experiments.yaml", code=2)
+    kept, gone = sorted(path.name for path in (benchmark.home / "results" / "tiny" / "runs").iterdir())
+    said = benchmark("rm", gone[:6], code=1)  # nobody answers
+    assert gone[:6] in said
+    assert "Remove them for good?" in said
+    assert "2 done" in benchmark("status")
+    assert "removed 1 run" in benchmark("rm", gone[:6], "experiments.yaml", "--yes")
+    assert [path.name for path in (benchmark.home / "results" / "tiny" / "runs").iterdir()] == [kept]
+    with sqlite3.connect(benchmark.home / "mlflow.db") as store:
+        query = "SELECT r.lifecycle_stage FROM runs r JOIN tags t USING (run_uuid) WHERE t.value = ?"
+        assert store.execute(query, (gone,)).fetchall() == [("deleted",)]
+    before = quality(benchmark.leaderboard())
+    benchmark("run")
+    assert quality(benchmark.leaderboard()) == before
+    cells = json.loads(benchmark("plan", "--no-probe", "--json", "--set", "epochs=3"))["cells"]
+    assert sorted(cell["why"] for cell in cells) == sorted(
+        f"changed since {run_id[:6]}: epochs 2 then, 3 now" for run_id in (kept, gone)
+    )
+    (benchmark.home / "experiments.yaml").write_text(YAML.replace("[0, 1]", "0"))
+    assert "not in the YAML" in benchmark("rm", "--unplanned", "-y")
+    assert "1 done" in benchmark("status")
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def test_an_experiment_with_several_data_sets_has_a_card_for_each(
         "name: two\nmatrix: {model: lenet5, data: [{source: synthetic, train_size: 60, test_size: 20}, "
         "{source: synthetic, train_size: 80, test_size: 20, name: Другие}]}\n"
     )
-    found = inspect(yaml, (), tmp_path / "results", lambda *_: None)
+    found = inspect(yaml, (), tmp_path / "results")
     assert len({each.path for each in found}) == 2
     assert all(each.path.exists() for each in found)
     json.dumps([each.document for each in found])
