@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from benchmark.data import datasets
 from benchmark.estimate import Estimate, estimate
 from benchmark.forecast import spent
 from benchmark.journal import Journal, Outcome
-from benchmark.lock import exclusive
+from benchmark.lock import exclusive, holder
 from benchmark.plan import Plan
 from benchmark.planned import Found, planned
 from benchmark.preparing import UsageProblem
@@ -75,6 +75,9 @@ def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summa
     running = [cell.run for cell in found.plan.cells if _is_running(found.plan, cell.run)]
     lines = [words.counts(found.plan.cells), *(f"under way: {found.names[run.run_id]}" for run in running)]
     lines += [f"failed: {found.names[c.run.run_id]}: {c.why}" for c in found.plan.cells if c.state == "failed"]
+    if holder(found.plan.directory) is None:
+        verb = "run" if any(cell.state == "new" for cell in found.plan.cells) else "report"
+        lines.append(f"next: {words.command(path, settings, verb)}")
     document = {"experiment": found.plan.experiment.name, "states": counts, "running": [r.run_id for r in running]}
     return Summary(tuple(lines), document)
 
@@ -87,7 +90,7 @@ def rebuild(path: Path | None, settings: Sequence[str], results: Path) -> Summar
     try:
         if not set(journal.outcomes()) & {run.run_id for run in found.plan.runs}:
             raise UsageProblem("none of these runs has a result yet (another --set?): the leaderboard stays as it is")
-        board, written = _write_report(found.plan, journal, _command(path, settings), None)
+        board, written = _write_report(found.plan, journal, words.command(path, settings, "run"), None)
     finally:
         journal.close()
     return Summary((f"leaderboard: {written}",), board)
@@ -103,7 +106,8 @@ class Session:
     interrupt: Interrupt
     todo: tuple[Run, ...]
     workers: int
-    command: str
+    command: Callable[..., str]
+    """What to type, of the words behind ``python -m benchmark``."""
     uri: str
     stack: ExitStack
     expected: Estimate | None = None
@@ -144,7 +148,7 @@ class Session:
         site = Site(journal, launcher, publishing, data, found.names, plan.forecast(), profiles)
         interrupt, how = Interrupt(), preparing.settings(experiment.launch, options.workers, todo, options.max_time)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
-        command, expected = _command(path, settings), estimate(todo, site.forecast, how.workers)
+        command, expected = partial(words.command, path, settings), estimate(todo, site.forecast, how.workers)
         return cls(found, site, sweep, interrupt, todo, how.workers, command, uri, stack, expected)
 
     @property
@@ -170,8 +174,8 @@ class Session:
     def conclude(self) -> Summary:
         """Writes the leaderboard and the view in MLflow, and lets go of the experiment."""
         with _signals(self.interrupt), self.stack:
-            document, written = _write_report(self.found.plan, self.site.journal, self.command, self.workers)
-            lines = [*_best(document), f"leaderboard: {written}", *self._tracker_lines()]
+            document, written = _write_report(self.found.plan, self.site.journal, self.command("run"), self.workers)
+            lines = [*_best(document), f"leaderboard: {written}", *self._tracker_lines(), *self._check(document)]
             outcomes = self.site.journal.outcomes()
             left = sum(run.run_id not in outcomes for run in self.found.plan.runs)
             undone = any(run.run_id not in outcomes for run in self.todo)
@@ -194,6 +198,14 @@ class Session:
             return []
         first, last = min(result.started for _, result in found), max(result.finished for _, result in found)
         return [words.forecast_error(self.expected, last - first)]
+
+    def _check(self, document: Mapping[str, Any]) -> list[str]:
+        """How to see whether the best can be trusted."""
+        ranked = [row for row in document["rows"] if row["rank"] is not None]
+        if not ranked or not self.todo:
+            return []
+        run_id = next(run["run_id"] for run in ranked[0]["runs"] if run["status"] == "done")
+        return [f"check the best run: {self.command('reproduce', run_id[:6])}"]
 
     @property
     def waiting(self) -> int:
@@ -250,12 +262,6 @@ def _import_libraries() -> None:
 def _write_resolved(plan: Plan) -> None:
     with rundir.atomic(plan.directory / "experiment.yaml") as file:
         file.write(resolved_yaml(plan.experiment, plan.runs).encode())
-
-
-def _command(path: Path | None, settings: Sequence[str]) -> str:
-    """What reproduces the runs."""
-    options = [part for each in settings for part in ("--set", each)]
-    return shlex.join(["python", "-m", "benchmark", "run", *([str(path)] if path else []), *options])
 
 
 def _write_report(plan: Plan, journal: Journal, command: str, workers: int | None) -> tuple[dict[str, Any], Path]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmark.catalogue import ModelFacts, Row
@@ -154,6 +156,12 @@ def counts(cells: Iterable[PlannedRun]) -> str:
     states = Counter(cell.state for cell in cells)
     each = ", ".join(f"{number} {state}" for state, number in states.items())
     return f"{sum(states.values())} runs: {each}"
+
+
+def command(path: Path | None, settings: Sequence[str], *typed: str) -> str:
+    """What to type: ``python -m benchmark run my.yaml --set epochs=3``."""
+    options = [part for each in settings for part in ("--set", each)]
+    return shlex.join(["python", "-m", "benchmark", *typed, *([str(path)] if path else []), *options])
 
 
 def plan_lines(cells: Sequence[PlannedRun], names: Mapping[str, str], forecast: Forecast) -> list[str]:

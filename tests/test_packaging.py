@@ -55,22 +55,13 @@ def test_what_a_job_needs_is_a_part_of_what_is_installed() -> None:
 
 @pytest.mark.slow
 def test_a_wheel_runs_from_any_directory_without_the_clone(tmp_path: Path) -> None:
-    clone = tmp_path / "clone"
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    for name in filter(None, files):
-        (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, clone / name)
-    wheels = tmp_path / "wheels"
-    run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels), str(clone)], tmp_path
-    )
-    (wheel,) = wheels.iterdir()
-    names = set(zipfile.ZipFile(wheel).namelist())
+    built = wheel(tmp_path)
+    names = set(zipfile.ZipFile(built).namelist())
     assert {"benchmark/shipped/experiments.yaml", "benchmark/data/embedded/fashion-mini.npz", "benchmark/py.typed",
             "benchmark/data/embedded/LICENSE.fashion-mnist", "launch/train_models.py"} <= names  # fmt: skip
     assert not any(name.startswith(("tests/", "perf/")) for name in names)
 
-    python = environment(tmp_path / "venv", wheel)
+    python = environment(tmp_path / "venv", built)
     home = tmp_path / "кот #1"
     home.mkdir()
     assert "9 runs: 9 new" in run([str(python), "-m", "benchmark", "plan"], home)
@@ -83,6 +74,19 @@ def test_a_wheel_runs_from_any_directory_without_the_clone(tmp_path: Path) -> No
     output = run([str(python), found, "--execution_mode", "fast_local_mode", "--epochs", "1"], home)
     assert "1 of 1 runs done" in output
     assert str(ROOT) not in run([str(python), "-c", "import benchmark; print(benchmark.__file__)"], home)
+
+
+def wheel(directory: Path) -> Path:
+    """The wheel of what git would have."""
+    clone, wheels = directory / "clone", directory / "wheels"
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    for name in filter(None, files):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels), str(clone)]
+    run(command, directory)
+    (built,) = wheels.iterdir()
+    return built
 
 
 def environment(path: Path, wheel: Path) -> Path:

@@ -148,7 +148,7 @@ def _render(data: ImageSet, form: Form) -> Iterator[Pixels]:
         return np.stack([_fit(data, index, form) for index in indices.tolist()])
 
     chunks = [data.order[start : start + _CHUNK] for start in range(0, len(data.order), _CHUNK)]
-    return counted(parallel(chunk, chunks, _WINDOW), len(chunks), "decoding images")
+    return counted(parallel(chunk, chunks, _WINDOW), len(data.order), "decoding images", _CHUNK)
 
 
 def _fit(data: ImageSet, index: int, form: Form) -> Pixels:

@@ -24,10 +24,10 @@ def told(tell: Tell) -> Iterator[None]:
         _TELL.reset(token)
 
 
-def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """``items``, counted as they come; each stands for one of ``total``."""
+def counted(items: Iterable[T], total: int, what: str, each: int = 1) -> Iterator[T]:
+    """``items``, counted as they come; each stands for ``each`` of ``total``, the last for what is left."""
     tell = _TELL.get()
-    for number, each in enumerate(items, start=1):
+    for number, item in enumerate(items, start=1):
         if tell:
-            tell(what, number, total)
-        yield each
+            tell(what, min(number * each, total), total)
+        yield item
