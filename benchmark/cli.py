@@ -29,8 +29,8 @@ from benchmark.cli_options import (
 from benchmark.data.telling import told
 
 INTERRUPTED = 130
-BAR = 20
-"""Characters of a bar of progress."""
+BAR, FEW = 20, 200
+"""Characters of a bar of progress; of more things than a few not each moves it."""
 
 
 class Program(click.Group):
@@ -40,7 +40,7 @@ class Program(click.Group):
         from benchmark.errors import exit_code, message
 
         try:
-            with told(_tell_reading):
+            with told(_tell_progress):
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
@@ -384,8 +384,8 @@ def _tell_probes(done: int, total: int) -> None:
         click.echo(f"\rmeasuring training steps on this machine: {done}/{total}\033[K", nl=done == total, err=True)
 
 
-def _tell_reading(what: str, done: int, total: int) -> None:
-    if sys.stderr.isatty() and (done == total or not done % 16):
+def _tell_progress(what: str, done: int, total: int) -> None:
+    if sys.stderr.isatty() and (done == total or total < FEW or not done % 16):
         bar = "#" * (BAR * done // total)
         click.echo(f"\r{what} [{bar:.<{BAR}}] {done:,} of {total:,}\033[K", nl=done == total, err=True)
 

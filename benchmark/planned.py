@@ -29,8 +29,9 @@ class Found:
     def estimate(self) -> Estimate | None:
         """How long those of them that are new will take, with the YAML's workers."""
         new = [cell.run for cell in self.cells if cell.state == "new"]
-        workers = preparing.settings(self.plan.experiment.launch, None, new).workers
-        return estimate(new, self.plan.forecast(), workers)
+        launch = self.plan.experiment.launch
+        workers = preparing.settings(launch, None, new).workers
+        return estimate(new, self.plan.forecast(), workers, launch.price_per_hour)
 
 
 def planned(

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import launch
 from benchmark import outside
 from benchmark.attempt import Active
+from benchmark.data.telling import tell
 from benchmark.planned import planned
 from benchmark.preparing import Decoded, UsageProblem
 from benchmark.run import Run
@@ -72,7 +73,7 @@ class Comparison:
 def reproduce(
     name: str, path: Path | None, settings: Sequence[str], results: Path, say: Callable[[str], None]
 ) -> Comparison:
-    """Runs again the run whose id begins with ``name``; ``say`` hears the epochs.
+    """Runs again the run whose id begins with ``name``; ``say`` hears which that is.
 
     Raises:
         ConfigError, DataError: what is wrong with the experiment.
@@ -85,7 +86,8 @@ def reproduce(
     if before is None:
         raise UsageProblem(f"run {run.run_id} has no result to compare with")
     again = RunDir(found.plan.directory / "reproduced" / run.run_id / time.strftime("%Y%m%d-%H%M%S"))
-    after = _run(run, again, launch.make(found.plan.experiment.launch.mode, start="spawn"), say)
+    say(f"{found.names[run.run_id]}: once more from its record, {run.epochs} epoch{'s' * (run.epochs != 1)}")
+    after = _run(run, again, launch.make(found.plan.experiment.launch.mode, start="spawn"))
     return compare(record, before, again, after)
 
 
@@ -114,15 +116,19 @@ def first_difference(then: Sequence[Event], now: Sequence[Event]) -> int | None:
     return None
 
 
-def _run(run: Run, place: RunDir, launcher: launch.Launcher, say: Callable[[str], None]) -> Result:
+def _run(run: Run, place: RunDir, launcher: launch.Launcher) -> Result:
     place.path.mkdir(parents=True)
     place.write_run(run)
+    epoch = 0
     with launcher:
         active = Active(run, place, 1, launcher.submit(run, place, 1, Decoded()(run), "train"))
         while (state := active.job.poll()).status == "running":
             for event in active.new_events():
-                say(f"epoch {event.epoch}/{run.epochs}")
+                epoch = event.epoch
+                tell("training", epoch, run.epochs)
             launcher.wait(POLL_SECONDS)
+    if 0 < epoch < run.epochs:  # stopped early
+        tell("training", epoch, epoch)
     outcome = active.outcome(state)
     if isinstance(outcome, Failure):
         raise UsageProblem(f"it failed this time: {outcome.kind}: {outcome.message}; log: {place.log_path(1)}")

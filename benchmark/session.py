@@ -148,7 +148,10 @@ class Session:
         site = Site(journal, launcher, publishing, data, found.names, plan.forecast(), profiles)
         interrupt, how = Interrupt(), preparing.settings(experiment.launch, options.workers, todo, options.max_time)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
-        command, expected = partial(words.command, path, settings), estimate(todo, site.forecast, how.workers)
+        command, expected = (
+            partial(words.command, path, settings),
+            estimate(todo, site.forecast, how.workers, experiment.launch.price_per_hour),
+        )
         return cls(found, site, sweep, interrupt, todo, how.workers, command, uri, stack, expected)
 
     @property

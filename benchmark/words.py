@@ -135,9 +135,9 @@ def tally(done: int, failed: int, left: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``45 s``, ``3 min``, ``1 h 20 min``, ``2 d 3 h``."""
+    """``95 s``, ``3 min``, ``1 h 20 min``, ``2 d 3 h``."""
     minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if seconds < 59.5:
+    if seconds < 119.5:
         return f"{seconds:.0f} s"
     if minutes < 60:
         return f"{minutes} min"
@@ -176,15 +176,19 @@ def _reason(cell: PlannedRun, forecast: Forecast) -> str:
 
 
 def estimate(found: Estimate) -> str:
-    """``about 4 min (3 min to 7 min)``."""
-    return f"about {duration(found.seconds)} ({duration(found.low)} to {duration(found.high)})"
+    """``about 4 min (3 min to 7 min)``, and with a price ``, $0.08 ($0.06 to $0.14)``."""
+    time = f"about {duration(found.seconds)} ({duration(found.low)} to {duration(found.high)})"
+    if found.dollars is None:
+        return time
+    expected, low, high = (f"${each:,.2f}" for each in found.dollars)
+    return f"{time}, {expected} ({low} to {high})"
 
 
 def plan_summary(cells: Sequence[PlannedRun], found: Estimate | None) -> str:
-    """``9 runs: 9 new; about 4 min (3 min to 7 min) with 2 workers``."""
+    """``9 runs: 9 new; training: about 4 min (3 min to 7 min), with 2 workers``."""
     if found is None:
         return counts(cells)
-    return f"{counts(cells)}; {estimate(found)} of training with {found.workers} worker{'s' * (found.workers != 1)}"
+    return f"{counts(cells)}; training: {estimate(found)}, with {found.workers} worker{'s' * (found.workers != 1)}"
 
 
 def forecast_error(expected: Estimate, took: float) -> str:

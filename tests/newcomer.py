@@ -23,7 +23,7 @@ from matplotlib import cbook
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-COLUMNS, ROWS = 110, 40
+COLUMNS, ROWS = 180, 40
 EACH = 40
 """Photographs of each class."""
 
@@ -58,7 +58,7 @@ class Typed:
 
 
 class Terminal:
-    """A terminal of 110 × 40 characters in a directory."""
+    """A terminal of 180 × 40 characters in a directory."""
 
     def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         self.home = home

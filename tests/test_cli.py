@@ -228,7 +228,7 @@ def test_a_run_is_reproduced_bit_by_bit_apart_from_its_record(benchmark: Command
     before = benchmark.leaderboard()
     (run,) = [run for row in before["rows"] for run in row["runs"] if run["status"] == "done"]
     said = benchmark("reproduce", run["run_id"][:5])
-    assert "epoch 2/2" in said
+    assert "lenet5 · seed 1: once more from its record, 2 epochs" in said
     assert "bit-identical" in said
     (other,) = {cell["run_id"] for cell in json.loads(benchmark("plan", "--json"))["cells"]} - {run["run_id"]}
     assert "has no result to compare with" in benchmark("reproduce", other, code=2)

@@ -101,8 +101,19 @@ def test_colours_and_control_characters_of_a_log_are_not_repeated() -> None:
 
 
 def test_durations_are_as_coarse_as_they_are_long() -> None:
-    shown = [duration(each) for each in (0, 45, 59.6, 170, 3570, 4800, 86_390, 90_000, 180_000)]
-    assert shown == ["0 s", "45 s", "1 min", "3 min", "1 h 0 min", "1 h 20 min", "1 d 0 h", "1 d 1 h", "2 d 2 h"]
+    shown = [duration(each) for each in (0, 45, 119.4, 119.6, 170, 3570, 4800, 86_390, 90_000, 180_000)]
+    assert shown == [
+        "0 s",
+        "45 s",
+        "119 s",
+        "2 min",
+        "3 min",
+        "1 h 0 min",
+        "1 h 20 min",
+        "1 d 0 h",
+        "1 d 1 h",
+        "2 d 2 h",
+    ]
 
 
 def test_the_progress_line_has_counts_and_the_time_left() -> None:

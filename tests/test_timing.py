@@ -83,7 +83,11 @@ def test_an_estimate_is_of_all_workers_together() -> None:
     efforts = {run.run_id: dataclasses.replace(ROUGHLY, seconds=60.0) for run in runs}
     assert estimate(runs, Forecast(efforts, (), (0.5, 2.0)), 2) == Estimate(120.0, 60.0, 240.0, 2)
     assert estimate([], Forecast(efforts, (), (0.5, 2.0)), 2) is None
-    assert words.estimate(Estimate(120.0, 60.0, 240.0, 2)) == "about 2 min (1 min to 4 min)"
+    assert words.estimate(Estimate(120.0, 60.0, 240.0, 2)) == "about 2 min (60 s to 4 min)"
+    priced = estimate(runs, Forecast(efforts, (), (0.5, 2.0)), 2, price_per_hour=36.0)
+    assert priced is not None
+    assert priced.dollars == pytest.approx((1.2, 0.6, 2.4))
+    assert words.estimate(priced) == "about 2 min (60 s to 4 min), $1.20 ($0.60 to $2.40)"
 
 
 def test_what_makes_no_step_slower_shares_a_probe(tmp_path: Path) -> None:

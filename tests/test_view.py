@@ -41,7 +41,7 @@ def test_a_shortened_name_keeps_its_seed() -> None:
 def test_a_run_under_way_has_a_line_with_epoch_curve_value_and_time() -> None:
     state = progress()
     state.apply(Started(RUN, 1, False), NOON)
-    assert drawn(state)[2].split() == ["▸", "lenet5", "·", "seed", "0", "0/3", "1", "min"]
+    assert drawn(state)[2].split() == ["▸", "lenet5", "·", "seed", "0", "0/3", "60", "s"]
     for epoch, value in ((1, 0.5), (2, 0.875)):
         event = Event(epoch, epoch, NOON + 10 * epoch, {"val/accuracy": value})
         state.apply(EpochDone(RUN, event), NOON + 10 * epoch)
@@ -55,7 +55,7 @@ def test_a_run_that_may_stop_early_has_an_upper_bound_and_one_that_nobody_knows_
     known, unknown = progress([run]), progress(seconds=None)
     known.apply(Started(run, 1, False), NOON)
     unknown.apply(Started(RUN, 1, False), NOON)
-    assert drawn(known)[2].endswith("≤ 1 min")
+    assert drawn(known)[2].endswith("≤ 60 s")
     assert drawn(unknown)[2].endswith("–")
     assert "about" not in drawn(unknown)[-1]
 
@@ -66,7 +66,7 @@ def test_the_summary_counts_and_foretells() -> None:
     state.apply(Ended(runs[0], FAILURE, False, LOG), NOON + 60)
     state.apply(Ended(runs[1], RESULT, False, LOG), NOON + 60)
     summary, best = drawn(state, now=NOON + 60)[-2:]
-    assert summary == "━━━━━━" + "─" * 18 + "  1 done, 1 failed, 6 left · 1 min so far · about 30 min left"
+    assert summary == "━━━━━━" + "─" * 18 + "  1 done, 1 failed, 6 left · 60 s so far · about 30 min left"
     assert best == "best so far: test/accuracy 0.8000, lenet5 · seed 1"
 
 

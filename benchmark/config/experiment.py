@@ -30,6 +30,9 @@ class LaunchSettings:
     )
     time_limit: float | None = key(None, "seconds that a run may take in all; null: no limit", gt=0)
     retries: int = key(2, "further attempts after a kill, a timeout or an infrastructure failure", ge=0)
+    price_per_hour: float | None = key(
+        None, "dollars that an hour of this machine costs; `plan` and `run` then say what the runs will cost", gt=0
+    )
     profile: bool = key(True, "measure the speed of each model, once on this machine, when nothing trains")
 
 

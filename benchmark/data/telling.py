@@ -1,4 +1,5 @@
-"""How far the reading of images is, for whoever shows it: ``with told(show): inspect(spec, cache)``."""
+"""How far something is that takes a while, such as the reading of images, for whoever shows it:
+``with told(show): inspect(spec, cache)``."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ _TELL: ContextVar[Tell | None] = ContextVar("tell", default=None)
 
 
 @contextmanager
-def told(tell: Tell) -> Iterator[None]:
+def told(teller: Tell) -> Iterator[None]:
     """What is counted in this block is told."""
-    token = _TELL.set(tell)
+    token = _TELL.set(teller)
     try:
         yield
     finally:
@@ -26,8 +27,12 @@ def told(tell: Tell) -> Iterator[None]:
 
 def counted(items: Iterable[T], total: int, what: str, each: int = 1) -> Iterator[T]:
     """``items``, counted as they come; each stands for ``each`` of ``total``, the last for what is left."""
-    tell = _TELL.get()
     for number, item in enumerate(items, start=1):
-        if tell:
-            tell(what, min(number * each, total), total)
+        tell(what, min(number * each, total), total)
         yield item
+
+
+def tell(what: str, done: int, total: int) -> None:
+    """Tells whoever shows it, if anybody does."""
+    if teller := _TELL.get():
+        teller(what, done, total)
