@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark import catalogue, config, initial
 from benchmark.data import datasets
+from benchmark.data.imageset import DataFacts
 from benchmark.datacard import DataCard
 from benchmark.installed import HERE, default_experiment
 from benchmark.preparing import UsageProblem
@@ -60,8 +61,20 @@ def inspect(place: Path | None, settings: Sequence[str], results: Path) -> list[
     cache = datasets.cache_directory()
     specs, directory = _specs(place, settings, results, cache)
     cards = [DataCard.of(spec, cache) for spec in specs]
-    names = _names(cards)
-    return [Inspected(card, card.write(directory, name)) for card, name in zip(cards, names, strict=True)]
+    names = _names({card.spec: card.facts for card in cards})
+    return [Inspected(card, card.write(directory, names[card.spec])) for card in cards]
+
+
+def write_cards(data: Mapping[DataSpec, DataFacts], directory: Path) -> None:
+    """Writes the card of each data set, where there is none of these very images.
+
+    Raises:
+        DataError: as :func:`benchmark.data.datasets.inspect`.
+    """
+    for spec, name in _names(data).items():
+        path = directory / f"{name}.md"
+        if not path.exists() or data[spec].digest not in path.read_text(encoding="utf-8"):
+            DataCard.of(spec, datasets.cache_directory()).write(directory, name)
 
 
 def initialise(folder: Path | None, output: Path, budget: float, *, force: bool) -> list[str]:
@@ -113,9 +126,9 @@ def _specs(
     return experiment.data, results / experiment.name
 
 
-def _names(cards: Sequence[DataCard]) -> list[str]:
+def _names(data: Mapping[DataSpec, DataFacts]) -> dict[DataSpec, str]:
     """The files' names: with several data sets each has its label and the beginning of its digest."""
-    if len(cards) == 1:
-        return ["data_card"]
-    slugs = (re.sub(r"[^a-z0-9]+", "-", card.spec.label.lower()).strip("-")[:40] for card in cards)
-    return [f"data_card-{slug}-{card.facts.digest[:6]}" for slug, card in zip(slugs, cards, strict=True)]
+    if len(data) == 1:
+        return dict.fromkeys(data, "data_card")
+    slugs = {spec: re.sub(r"[^a-z0-9]+", "-", spec.label.lower()).strip("-")[:40] for spec in data}
+    return {spec: f"data_card-{slugs[spec]}-{facts.digest[:6]}" for spec, facts in data.items()}

@@ -22,6 +22,7 @@ from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
 from benchmark.estimate import Estimate, estimate
 from benchmark.forecast import spent
+from benchmark.inspecting import write_cards
 from benchmark.journal import Journal, Outcome
 from benchmark.lock import exclusive, holder
 from benchmark.plan import Plan
@@ -142,6 +143,7 @@ class Session:
         now = journal.outcomes()
         todo = tuple(cell.run for cell in chosen if now.get(cell.run.run_id) == cell.outcome)
         _write_resolved(plan)
+        write_cards(plan.data, plan.directory)
         warm_up = _import_libraries if todo else (lambda: None)
         publishing = Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri), warm_up)
         profiles = preparing.profiles(plan) if options.train else None

@@ -302,6 +302,8 @@ def test_a_sweep_from_yaml_to_leaderboard_and_again(benchmark: Command) -> None:
     assert "2 of 2 runs done" in first
     assert "mlflow ui" in first
     assert (benchmark.home / "mlflow.db").exists()
+    card = benchmark.home / "results" / "tiny" / "data_card.md"
+    assert "sha256" in card.read_text()
     row = benchmark.leaderboard()["rows"][0]
     assert (row["n_seeds"], row["planned_seeds"]) == (2, 2)
     assert row["metrics"]["test/accuracy"]["mean"] > 0.5

@@ -15,11 +15,12 @@ import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
+from benchmark.data import datasets
 from benchmark.data.datasets import load
 from benchmark.data.duplicates import find, split_of
 from benchmark.data.telling import counted, told
 from benchmark.datacard import DataCard
-from benchmark.inspecting import inspect
+from benchmark.inspecting import inspect, write_cards
 from benchmark.run import DataSpec
 from reports.contact_sheet import contact_sheet
 
@@ -123,6 +124,24 @@ def test_an_experiment_with_several_data_sets_has_a_card_for_each(
     assert len({each.path for each in found}) == 2
     assert all(each.path.exists() for each in found)
     json.dumps([each.document for each in found])
+
+
+def test_a_card_is_written_once_for_the_same_images_and_again_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_IMAGE_BENCHMARK_CACHE", str(tmp_path / "cache"))
+    first, other = (DataSpec("synthetic", train_size=size, test_size=20) for size in (60, 80))
+    facts = {spec: datasets.inspect(spec, tmp_path / "cache") for spec in (first, other)}
+    write_cards({first: facts[first]}, tmp_path)
+    card = tmp_path / "data_card.md"
+    kept = f"{card.read_text()}by hand\n"
+    card.write_text(kept)
+    write_cards({first: facts[first]}, tmp_path)
+    assert card.read_text() == kept
+    write_cards({other: facts[other]}, tmp_path)
+    assert facts[other].digest in card.read_text()
+    write_cards(facts, tmp_path)
+    assert len(list(tmp_path.glob("data_card-*.md"))) == 2
 
 
 def test_reading_is_told_once_for_unchanged_images(photos: Path, tmp_path: Path) -> None:
