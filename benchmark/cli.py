@@ -28,7 +28,7 @@ from benchmark.cli_options import (
 )
 from benchmark.data.telling import told
 
-INTERRUPTED = 130
+ENVIRONMENT, INTERRUPTED = 3, 130
 BAR, FEW = 20, 200
 """Characters of a bar of progress; of more things than a few not each moves it."""
 
@@ -350,6 +350,27 @@ def inspect_data(place: Path | None, settings: tuple[str, ...], results: Path, a
     for each in found:
         for line in each.lines:
             click.echo(line)
+
+
+@main.command()
+@click.argument("path", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[EXPERIMENT.YAML]")
+@results_option
+@json_option
+def doctor(path: Path | None, results: Path, as_json: bool) -> None:
+    """Look at Python, libraries, GPU, disk, MLflow and Docker: what is missing for the experiment, and the remedy.
+
+    Exit code 3 where something is in its way.
+    """
+    from benchmark.doctor import examine
+    from benchmark.installed import default_experiment
+
+    found = examine(path or default_experiment(), results)
+    if as_json:
+        _print_json(found.document)
+    else:
+        for line in found.lines:
+            click.echo(line)
+    sys.exit(0 if found.healthy else ENVIRONMENT)
 
 
 @main.command()
