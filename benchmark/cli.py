@@ -1,4 +1,4 @@
-"""The command line: the only place that prints.
+"""The command line: the only place that prints, with :mod:`benchmark.cli_runs` and :mod:`benchmark.cli_first`.
 
 Exit codes: 0 all done, 1 some runs failed, 2 configuration, 3 environment, 4 incomplete, 130 interrupted.  Heavy
 libraries are imported in the commands that need them, so that ``--help`` is quick.
@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from benchmark import __version__
-from benchmark.cli_options import (
-    common,
-    in_seconds,
-    json_option,
-    only_option,
-    results_option,
-    runs_and_experiment,
-    set_option,
-)
+from benchmark.cli_first import data, doctor, init, models, schema
+from benchmark.cli_options import common, in_seconds, only_option, print_json, teller
+from benchmark.cli_runs import logs, reproduce, rm, stop
 from benchmark.data.telling import told
 
-ENVIRONMENT, INTERRUPTED = 3, 130
+INTERRUPTED = 130
 BAR, FEW = 20, 200
 """Characters of a bar of progress; of more things than a few not each moves it."""
 
@@ -114,7 +106,7 @@ def run(
         workers=workers, mode=mode, retry=retry, rerun_stale=stale == "rerun", only=only, limit=limit, max_time=max_time
     )
     session = Session.open(experiment, settings, results, options)
-    say = _teller(as_json)
+    say = teller(as_json)
     say(session.opening)
     expected = session.site.forecast.seconds
     view = choose(session.narrator, say, as_json, todo=session.todo, workers=session.workers, expected=expected)
@@ -125,7 +117,7 @@ def run(
     for line in summary.lines:
         say(line)
     if as_json:
-        _print_json(summary.document)
+        print_json(summary.document)
     sys.exit(summary.exit_code)
 
 
@@ -151,7 +143,7 @@ def plan(
                   "seconds": forecast.seconds(c.run), "hyperparameters": c.run.hyperparameters}
                  for c in found.cells]  # fmt: skip
         document = dataclasses.asdict(total) if total else None
-        _print_json({"experiment": found.plan.experiment.name, "cells": cells, "forecast": document})
+        print_json({"experiment": found.plan.experiment.name, "cells": cells, "forecast": document})
         return
     for line in words.plan_lines(found.cells, found.names, forecast):
         click.echo(line)
@@ -170,7 +162,7 @@ def validate(experiment: Path | None, settings: tuple[str, ...], results: Path, 
     found = planned(experiment, settings, results)
     name, number = found.plan.experiment.name, len(found.plan.cells)
     if as_json:
-        _print_json({"experiment": name, "valid": True, "runs": number})
+        print_json({"experiment": name, "valid": True, "runs": number})
     else:
         click.echo(f"{found.plan.experiment.path}: {name}, {number} runs, valid")
 
@@ -183,7 +175,7 @@ def status(experiment: Path | None, settings: tuple[str, ...], results: Path, as
 
     found = progress(experiment, settings, results)
     if as_json:
-        _print_json(found.document)
+        print_json(found.document)
         return
     for line in found.lines:
         click.echo(line)
@@ -197,7 +189,7 @@ def report(experiment: Path | None, settings: tuple[str, ...], results: Path, as
 
     summary = rebuild(experiment, settings, results)
     if as_json:
-        _print_json(summary.document)
+        print_json(summary.document)
         return
     for line in summary.lines:
         click.echo(line)
@@ -210,7 +202,7 @@ def sync(experiment: Path | None, settings: tuple[str, ...], results: Path, as_j
     from benchmark.publishing import Trouble
     from benchmark.syncing import Syncing
 
-    syncing, say = Syncing.open(experiment, settings, results), _teller(as_json)
+    syncing, say = Syncing.open(experiment, settings, results), teller(as_json)
     for event in syncing.events():
         if isinstance(event, Trouble):
             say(f"MLflow: {event.message}")
@@ -218,185 +210,8 @@ def sync(experiment: Path | None, settings: tuple[str, ...], results: Path, as_j
     for line in summary.lines:
         say(line)
     if as_json:
-        _print_json(summary.document)
+        print_json(summary.document)
     sys.exit(summary.exit_code)
-
-
-@main.command()
-@click.argument("run_id", metavar="RUN")
-@common
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until the run has ended.")
-def logs(
-    run_id: str, experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool, follow: bool
-) -> None:
-    """Print the log of the latest attempt at RUN, named by the beginning of its id."""
-    from benchmark import outside
-    from benchmark.planned import planned
-
-    found = planned(experiment, settings, results)
-    run = outside.run_named(found.plan, found.names, run_id)
-    parts = outside.log(found.plan, run, follow=follow)
-    if as_json:
-        _print_json({"run_id": run.run_id, "log": b"".join(parts).decode(errors="replace")})
-        return
-    for part in parts:
-        click.echo(part.decode(errors="replace"), nl=False)
-
-
-@main.command()
-@click.argument("words", metavar="[RUN]... [EXPERIMENT.YAML]", nargs=-1)
-@set_option
-@results_option
-@json_option
-@click.option("--drain", is_flag=True, help="Let what runs finish first.")
-def stop(words: tuple[str, ...], settings: tuple[str, ...], results: Path, as_json: bool, drain: bool) -> None:
-    """Stop the sweep, which `run` takes up again; or each RUN, which then needs `run --retry`."""
-    from benchmark import outside
-    from benchmark.planned import planned
-
-    runs, experiment = runs_and_experiment(words)
-    if runs and drain:
-        raise click.UsageError("--drain is for the whole sweep")
-    found = planned(experiment, settings, results)
-    if runs:
-        named = [outside.run_named(found.plan, found.names, each) for each in runs]
-        said = "\n".join(outside.stop_run(found.plan, each) for each in named)
-    else:
-        said = outside.stop_sweep(found.plan, drain=drain)
-    if as_json:
-        _print_json({"stopped": said})
-    else:
-        click.echo(said)
-
-
-@main.command()
-@click.argument("words", metavar="[RUN]... [EXPERIMENT.YAML]", nargs=-1)
-@set_option
-@results_option
-@click.option("--unplanned", is_flag=True, help="Also every run that the YAML no longer asks for.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def rm(words: tuple[str, ...], settings: tuple[str, ...], results: Path, unplanned: bool, yes: bool) -> None:
-    """Remove the results of RUNs, named by the beginnings of their ids: from the disk, and into MLflow's bin."""
-    from benchmark import removing
-
-    runs, experiment = runs_and_experiment(words)
-    removal = removing.find(experiment, settings, results, runs, unplanned=unplanned)
-    for line in removal.lines:
-        click.echo(line)
-    if not yes:
-        click.confirm("Remove them for good?", abort=True)
-    click.echo(removing.remove(removal))
-
-
-@main.command()
-@click.argument("run_id", metavar="RUN")
-@common
-def reproduce(run_id: str, experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
-    """Run RUN again from its record, apart, and compare: the same bits, within noise, or different and since when.
-
-    Exit code 1 where it is different beyond noise.
-    """
-    from benchmark.reproducing import reproduce
-
-    say = _teller(as_json)
-    found = reproduce(run_id, experiment, settings, results, say)
-    for line in found.lines:
-        say(line)
-    if as_json:
-        _print_json(found.document)
-    sys.exit(found.exit_code)
-
-
-@main.command()
-@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[FOLDER]")
-@click.option("--output", default=Path("experiments.yaml"), type=click.Path(dir_okay=False, path_type=Path),
-              show_default=True, help="The file to write.")  # fmt: skip
-@click.option("--budget", default="10m", callback=in_seconds, show_default=True, metavar="TIME",
-              help="How long the whole experiment may take, roughly.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
-def init(folder: Path | None, output: Path, budget: float, force: bool) -> None:
-    """Write a first experiment for the images in FOLDER: one directory for each class, or train/ and test/ of them.
-
-    Models, image size, batch and epochs are fit for the images, for this machine and for the budget.  Without FOLDER it
-    is for the images that come with the package.
-    """
-    from benchmark.inspecting import initialise
-
-    for line in initialise(folder, output, budget, force=force):
-        click.echo(line)
-
-
-@main.group()
-def data() -> None:
-    """Look at images before anything is trained on them."""
-
-
-@data.command("inspect")
-@click.argument("place", required=False, type=click.Path(path_type=Path), metavar="[EXPERIMENT.YAML|FOLDER]")
-@set_option
-@results_option
-@json_option
-def inspect_data(place: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
-    """Classes, splits, sizes, balance, equal images; writes data_card.md with some images of each class.
-
-    Of the data sets of an experiment, or of a folder of images with one directory for each class.
-    """
-    from benchmark.inspecting import inspect
-
-    found = inspect(place, settings, results)
-    if as_json:
-        _print_json([each.document for each in found])
-        return
-    for each in found:
-        for line in each.lines:
-            click.echo(line)
-
-
-@main.command()
-@click.argument("path", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[EXPERIMENT.YAML]")
-@results_option
-@json_option
-def doctor(path: Path | None, results: Path, as_json: bool) -> None:
-    """Look at Python, libraries, GPU, disk, MLflow and Docker: what is missing for the experiment, and the remedy.
-
-    Exit code 3 where something is in its way.
-    """
-    from benchmark.doctor import examine
-    from benchmark.installed import default_experiment
-
-    found = examine(path or default_experiment(), results)
-    if as_json:
-        _print_json(found.document)
-    else:
-        for line in found.lines:
-            click.echo(line)
-    sys.exit(0 if found.healthy else ENVIRONMENT)
-
-
-@main.command()
-def schema() -> None:
-    """Print the JSON Schema of an experiment's YAML, for editors."""
-    from benchmark.config.schema import schema
-
-    _print_json(schema())
-
-
-@main.command()
-@click.argument("pattern", default="*")
-@json_option
-def models(pattern: str, as_json: bool) -> None:
-    """List the models that PATTERN (such as 'resnet*') matches: family, parameters, minimum image size."""
-    from benchmark import catalogue, words
-    from benchmark.data import datasets
-
-    rows = catalogue.search(pattern, datasets.cache_directory())
-    if not rows:
-        raise click.UsageError(f"no model matches {pattern!r}")
-    if as_json:
-        _print_json([words.model_document(row) for row in rows])
-        return
-    for line in words.model_lines(rows):
-        click.echo(line)
 
 
 def _tell_probes(done: int, total: int) -> None:
@@ -411,13 +226,8 @@ def _tell_progress(what: str, done: int, total: int) -> None:
         click.echo(f"\r{what} [{bar:.<{BAR}}] {done:,} of {total:,}\033[K", nl=done == total, err=True)
 
 
-def _teller(as_json: bool) -> Callable[[str], None]:
-    """People's lines go to standard error where standard output is for JSON."""
-    return lambda line: click.echo(line, err=as_json)
-
-
-def _print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+for each in (logs, stop, rm, reproduce, init, data, doctor, schema, models):
+    main.add_command(each)
 
 
 def entry() -> NoReturn:

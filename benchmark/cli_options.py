@@ -1,10 +1,12 @@
-"""Options that several commands have."""
+"""What several commands have: arguments, options, and the ways to print."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -48,3 +50,12 @@ def in_seconds(ctx: click.Context, param: click.Parameter, value: str | None) ->
     if total := 3600 * hours + 60 * minutes + seconds:
         return float(total)
     raise click.BadParameter(f"{value!r} is no time; write 45s, 90m, 2h or 1h30m", ctx, param)
+
+
+def teller(as_json: bool) -> Callable[[str], None]:
+    """People's lines go to standard error where standard output is for JSON."""
+    return lambda line: click.echo(line, err=as_json)
+
+
+def print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=1, ensure_ascii=False))
