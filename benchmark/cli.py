@@ -148,7 +148,7 @@ def plan(
     for line in words.plan_lines(found.cells, found.names, forecast):
         click.echo(line)
     click.echo(words.plan_summary(found.cells, total))
-    if total:
+    if any(cell.state == "new" for cell in found.cells):
         run, status = (words.command(experiment, settings, verb) for verb in ("run", "status"))
         click.echo(f"next: {run}\nwhile it runs, in another terminal: {status}")
 
