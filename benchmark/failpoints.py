@@ -23,6 +23,8 @@ POINTS = (
     "job.checkpointed",  # the checkpoint is there
     "job.evaluated",  # predictions, evaluation and model are there, result.json is not
     "job.finished",  # result.json is there
+    "container.ended",  # its outputs are not in the run directory
+    "container.collected",  # all of them are but result.json
     "publish.created",  # MLflow has made the run, and its reply is lost
     "publish.epochs",  # MLflow has the curve
     "publish.uncommitted",  # MLflow has all but the commit tag

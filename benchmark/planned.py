@@ -61,7 +61,7 @@ def probing(tell: Callable[[int, int], None]) -> planning.Probing:
     """Measures steps in a process of its own; ``tell`` hears how many of how many are done."""
 
     def measure(probes: Probes, runs: Sequence[Run]) -> None:
-        from launch.fast_local import ALLOCATOR, threads
+        from launch.host import ALLOCATOR, threads
 
         done = 0
         tell(done, len(runs))

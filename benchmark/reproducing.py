@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import launch
 from benchmark import outside
 from benchmark.attempt import Active
+from benchmark.config.experiment import LaunchSettings
 from benchmark.data.telling import tell
 from benchmark.planned import planned
 from benchmark.preparing import Decoded, UsageProblem
@@ -87,8 +88,13 @@ def reproduce(
         raise UsageProblem(f"run {run.run_id} has no result to compare with")
     again = RunDir(found.plan.directory / "reproduced" / run.run_id / time.strftime("%Y%m%d-%H%M%S"))
     say(f"{found.names[run.run_id]}: once more from its record, {run.epochs} epoch{'s' * (run.epochs != 1)}")
-    after = _run(run, again, launch.make(found.plan.experiment.launch.mode, start="spawn"))
+    after = _run(run, again, _launcher(found.plan.experiment.launch))
     return compare(record, before, again, after)
+
+
+def _launcher(settings: LaunchSettings) -> launch.Launcher:
+    """A single run is not worth a warm server."""
+    return launch.make(settings.mode, replace(settings, start="spawn"))
 
 
 def compare(record: RunDir, before: Result, again: RunDir, after: Result) -> Comparison:

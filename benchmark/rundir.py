@@ -37,6 +37,8 @@ FailureKind = Literal["diverged", "oom", "data", "config", "error", "timeout", "
 NO_SPACE = "no space left"
 """In the message of a failure that a full disk caused."""
 SCHEMA_VERSION = 1
+OUTPUTS = ("predictions.npz", "evaluation.json", "profile.json", "failure.json", "result.json")
+"""What a job writes beside its model and its checkpoints, in this order."""
 T = TypeVar("T")
 
 

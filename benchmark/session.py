@@ -125,7 +125,7 @@ class Session:
         plan, experiment = found.plan, found.plan.experiment
         if not options.train:
             _must_have_run(plan)
-        launcher = launch.make(options.mode or experiment.launch.mode, start=experiment.launch.start)
+        launcher = launch.make(options.mode or experiment.launch.mode, experiment.launch)
         chosen = preparing.chosen(plan, options.retry, options.rerun_stale) if options.train else []
         wanted = {cell.run.run_id for cell in found.cells}
         chosen = [cell for cell in chosen if cell.run.run_id in wanted][: options.limit]

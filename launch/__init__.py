@@ -16,18 +16,28 @@ from typing import Any, Literal, Protocol, cast
 from benchmark.run import Run
 from benchmark.rundir import Failure, RunDir
 
-MODES: Mapping[str, str] = {"fast_local": "launch.fast_local:FastLocal"}
+MODES: Mapping[str, str] = {"fast_local": "launch.fast_local:FastLocal", "local": "launch.local:Local"}
 """Mode -> where its launcher stands; imported when it is asked for."""
+
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "fast_local": ("start",),
+    "local": ("start", "image", "memory_gib", "hosts", "network_isolation"),
+}
+"""Mode -> the keys of the YAML's ``launch`` that its launcher takes."""
 
 ALIASES: Mapping[str, str] = {"fast_local_mode": "fast_local", "local_mode": "local", "aws_mode": "aws"}
 """The original project's spellings."""
 
-PLANNED: Mapping[str, str] = {"local": "SageMaker local mode (Docker)", "aws": "SageMaker training jobs in AWS"}
+PLANNED: Mapping[str, str] = {"aws": "SageMaker training jobs in AWS"}
 """Modes that have a name but no launcher yet."""
 
 
 class ModeError(Exception):
     """A mode that cannot be used; the message says which can."""
+
+
+class Unavailable(Exception):
+    """What a mode needs is not on this machine; the message says what, and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +93,21 @@ class Launcher(AbstractContextManager["Launcher"], Protocol):
         ...
 
 
-def make(mode: str, **settings: Any) -> Launcher:
-    """The launcher of ``mode`` (or of the original project's spelling of it), which knows what its settings mean.
+def make(mode: str, settings: object) -> Launcher:
+    """The launcher of ``mode`` (or of the original project's spelling of it).
+
+    Args:
+        settings: has an attribute for each of the mode's :data:`SETTINGS`.
 
     Raises:
         ModeError: there is no such mode, or not yet.
+        Unavailable: what the mode needs is not on this machine.
     """
     name = ALIASES.get(mode, mode)
     if name in PLANNED and name not in MODES:
-        raise ModeError(f"mode {mode}: {PLANNED[name]} is not there yet; use fast_local")
+        raise ModeError(f"mode {mode}: {PLANNED[name]} is not there yet; use {' or '.join(MODES)}")
     if name not in MODES:
         raise ModeError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
     module, attribute = MODES[name].split(":")
-    return cast(Launcher, getattr(importlib.import_module(module), attribute)(**settings))
+    chosen: dict[str, Any] = {key: getattr(settings, key) for key in SETTINGS[name]}
+    return cast(Launcher, getattr(importlib.import_module(module), attribute)(**chosen))

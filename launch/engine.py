@@ -33,6 +33,8 @@ class Engine:
 
     server: str
     compose: str
+    rootless: bool = False
+    """Whether root in a container is the user outside."""
 
 
 def find(image: str | None = None) -> Engine | Missing:
@@ -49,7 +51,8 @@ def find(image: str | None = None) -> Engine | Missing:
         )
     if image and _ask("docker", "image", "inspect", image).returncode:
         return Missing(f"there is no image {image} on this machine", f"build it, or `docker pull {image}`")
-    return Engine(server.stdout.strip(), compose)
+    rootless = "rootless" in _ask("docker", "info", "--format", "{{.SecurityOptions}}").stdout
+    return Engine(server.stdout.strip(), compose, rootless)
 
 
 def _no_server(said: str) -> Missing:

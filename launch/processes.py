@@ -31,13 +31,20 @@ def cpu_seconds(pid: int) -> float | None:
     """Processor seconds of the group that ``pid`` leads, its reaped children included; ``None`` where nothing tells."""
     if not PROC.exists():
         return None
-    ticks = 0
+    seconds = 0.0
     for path in PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             fields = _fields(path)
             if int(fields[2]) == pid:
-                ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+                seconds += _cpu_seconds(fields)
+    return seconds
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """Processor seconds of one process, its reaped children included; 0 where it is gone."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return _cpu_seconds(_fields(PROC / str(pid) / "stat"))
+    return 0.0
 
 
 def reap_group(pid: int) -> int | None:
@@ -68,6 +75,10 @@ def threads() -> int:
     """How many threads this process has, as the kernel counts them."""
     tasks = PROC / "self" / "task"
     return len(list(tasks.iterdir())) if tasks.exists() else 1
+
+
+def _cpu_seconds(fields: list[str]) -> float:
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _fields(stat: Path) -> list[str]:

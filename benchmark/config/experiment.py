@@ -19,7 +19,8 @@ class LaunchSettings:
     """How runs are started; no part of their identity."""
 
     mode: Literal["fast_local", "local", "aws"] = key(
-        "fast_local", "fast_local: host processes; local (Docker) and aws (SageMaker) are not there yet"
+        "fast_local",
+        "fast_local: host processes; local: containers (Docker, SageMaker local mode); aws (SageMaker): not there yet",
     )
     workers: int | Literal["auto"] = key("auto", "runs at a time; auto: the cores over the threads of a run", ge=1)
     start: Literal["auto", "fork", "spawn"] = key(
@@ -33,6 +34,12 @@ class LaunchSettings:
     price_per_hour: float | None = key(
         None, "dollars that an hour of this machine costs; `plan` and `run` then say what the runs will cost", gt=0
     )
+    image: str | None = key(
+        None, "of the containers (local); null: torch-image-benchmark:VERSION, which launch/Dockerfile makes"
+    )
+    memory_gib: float | None = key(None, "memory that a container may use, in GiB (local); null: no limit", gt=0)
+    hosts: int = key(1, "containers that train a run together, each with its share of `processes` (local)", ge=1)
+    network_isolation: bool = key(False, "containers that reach nothing but each other (local)")
     profile: bool = key(True, "measure the speed of each model, once on this machine, when nothing trains")
 
 

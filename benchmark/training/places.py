@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.rundir import RunDir
-
-_UNFINISHED = ("result.json", "failure.json", "predictions.npz", "evaluation.json", "profile.json")
+from benchmark.rundir import OUTPUTS, RunDir
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Places:
 
     def remove_unfinished(self) -> None:
         """What a killed attempt had written under a temporary name (``benchmark.rundir.atomic``)."""
-        finals = [self.rundir.path / name for name in _UNFINISHED]
+        finals = [self.rundir.path / name for name in OUTPUTS]
         for final in (*finals, self.rundir.model, self.rundir.checkpoint / "epoch-*.pt"):
             for each in final.parent.glob(f".{final.name}.*"):
                 each.unlink()

@@ -1,0 +1,57 @@
+"""The code that a job in a container or in AWS is given: an allow-list, so that nothing else ever travels with it.
+
+The training program, the ground floor that it stands on, and the scripts that start it; no symbolic link is followed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent.parent
+CODE = (
+    "benchmark/__init__.py",
+    "benchmark/failpoints.py",
+    "benchmark/metric_names.py",
+    "benchmark/run.py",
+    "benchmark/rundir.py",
+    "benchmark/data/__init__.py",
+    "benchmark/data/datacache.py",
+    "benchmark/data/images.py",
+    "benchmark/data/imageset.py",
+    "benchmark/data/prepared.py",
+    "benchmark/data/splits.py",
+    "benchmark/data/telling.py",
+    "benchmark/training/*.py",
+    "launch/bootstrap.py",
+    "launch/requirements.txt",
+    "launch/train_models.py",
+)
+"""Patterns under the directory that holds our packages."""
+
+
+def files() -> Iterator[str]:
+    """The names of the files, in order, relative to :data:`HOME`."""
+    for pattern in CODE:
+        for path in sorted(HOME.glob(pattern)):
+            if path.is_file() and not path.is_symlink():
+                yield path.relative_to(HOME).as_posix()
+
+
+def digest() -> str:
+    """SHA-256 over names and contents, in hexadecimal."""
+    found = hashlib.sha256()
+    for name in files():
+        content = (HOME / name).read_bytes()
+        found.update(f"{name}\0{len(content)}\0".encode() + content)
+    return found.hexdigest()
+
+
+def write(directory: Path) -> None:
+    """Copies the code into ``directory``, which is made."""
+    for name in files():
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(HOME / name, target)

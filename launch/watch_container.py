@@ -1,0 +1,195 @@
+"""The process of one attempt in mode ``local``: ``python watch_container.py`` in the attempt's directory.
+
+It runs the containers that ``request.json`` describes through the SageMaker SDK, hands a TERM on to them, and moves
+what they leave into the run directory, ``result.json`` last.  The program's own output is in ``log.txt``; what SDK and
+compose say is in ``sagemaker.txt``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+if __name__ == "__main__":
+    # Run as a script, Python puts this folder first on the path, where `local.py` and others could shadow libraries.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from benchmark import rundir
+from benchmark.failpoints import reach
+from benchmark.rundir import Failure, FailureKind, RunDir, sync_directory
+from launch import containers, payload
+from launch.container import OUTPUTS, Request
+from launch.containers import End
+
+CHATTER = "sagemaker.txt"
+FOLLOW_SECONDS = 0.2
+EXITS: dict[int, FailureKind] = {
+    os.EX_CONFIG: "config",
+    os.EX_UNAVAILABLE: "infrastructure",
+    os.EX_IOERR: "infrastructure",
+}
+"""Exit codes of :mod:`launch.bootstrap` and of the job."""
+
+
+@dataclass
+class Watch:
+    """The containers of one attempt, from their start to the collection of what they left.
+
+    Args:
+        attempt: its directory.
+        run: starts the containers and waits for their end.
+        log: where the program's output goes.
+    """
+
+    request: Request
+    attempt: Path
+    run: Callable[[Request, Path, Path], None]
+    log: IO[bytes]
+    stopped: bool = False
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def rundir(self) -> RunDir:
+        return RunDir(self.attempt.parent.parent)
+
+    @property
+    def root(self) -> Path:
+        """Its name becomes that of the compose project."""
+        return self.attempt / self.request.name
+
+    def to_the_end(self) -> int:
+        """Runs, collects, removes: 0 with a result, 1 with a recorded failure."""
+        code = self.attempt / "code"
+        try:
+            payload.write(code)
+            self.root.mkdir()
+            problem = self._run(code)
+            ends = {host: containers.end(name) for host, name in self.request.containers.items()}
+            reach("container.ended")
+            failure = self._collect() or self._failure(ends, problem)
+            if failure is not None:
+                self.rundir.write_failure(replace(failure, time=time.time()))
+            return int(failure is not None or self.rundir.read_result() is None)
+        finally:
+            containers.remove(containers.ATTEMPT, self.request.name)
+            for each in (code, self.root):
+                shutil.rmtree(each, ignore_errors=True)
+
+    def on_term(self, signum: int, frame: FrameType | None) -> None:
+        """Asks the containers to stop; the SDK goes on waiting for their end."""
+        self.stopped = True
+        containers.stop([*self.request.containers.values()], self.request.grace)
+
+    def _run(self, code: Path) -> str:
+        """What the SDK has to complain of; its return alone means nothing."""
+        followers = [threading.Thread(target=self._follow, args=(name,)) for name in self.request.containers.values()]
+        for each in followers:
+            each.start()
+        try:
+            self.run(self.request, self.root, code)
+        except Exception as error:
+            traceback.print_exc()
+            return str(error)
+        finally:
+            self._over.set()
+            for each in followers:
+                each.join()
+        return ""
+
+    def _follow(self, name: str) -> None:
+        """One that stopped before it was there is stopped as soon as it is."""
+        while not containers.exists(name):
+            if self._over.wait(FOLLOW_SECONDS):
+                return
+        if self.stopped:
+            containers.stop([name], self.request.grace)
+        containers.follow(name, self.log).wait()
+
+    def _collect(self) -> Failure | None:
+        """Moves the outputs of all hosts, and says why the job has failed, if it says so itself."""
+        hosts = [self.root / OUTPUTS / host / "data" for host in self.request.containers]
+        found = [host / name for name in rundir.OUTPUTS for host in hosts]
+        for path in [self.root / "model" / self.rundir.model.name, *found]:
+            if path.is_file() and not path.is_symlink():
+                if path.name == "result.json":
+                    reach("container.collected")
+                    sync_directory(self.rundir.path)
+                path.replace(self.rundir.path / path.name)
+        sync_directory(self.rundir.path)
+        return self.rundir.read_failure()
+
+    def _failure(self, ends: dict[str, End | None], problem: str) -> Failure | None:
+        """Why there is no result, as far as it can be told from outside."""
+        if any(each is not None and each.out_of_memory for each in ends.values()):
+            limit = f"{self.request.memory / 2**30:g} GiB" if self.request.memory else "all that there was"
+            return Failure("oom", f"the container was killed: it used more memory than {limit} (launch: memory_gib)")
+        if self.rundir.read_result():
+            return None
+        if self.stopped:
+            return Failure("stopped", "the container was asked to stop")
+        codes = {host: each.code for host, each in ends.items() if each is not None}
+        if not codes:
+            said = self._complaint() or problem or "no container was made"
+            return Failure("infrastructure", f"the container could not be started: {said}; {CHATTER} has more")
+        host, code = next(((host, code) for host, code in codes.items() if code), next(iter(codes.items())))
+        return self._explain(host, code)
+
+    def _complaint(self) -> str:
+        """What compose said last, if it said anything."""
+        lines = (self.attempt / CHATTER).read_text(errors="replace").splitlines()
+        return next((line for line in reversed(lines) if line.lower().startswith("error")), "")
+
+    def _explain(self, host: str, code: int) -> Failure:
+        message = self.root / OUTPUTS / host / "failure"
+        said = message.read_text(errors="replace").strip() if code in EXITS and message.is_file() else ""
+        if code > 128 and (name := _signal(code - 128)):
+            return Failure("killed", f"the program in the container was killed by {name}")
+        text = said or f"the program in the container ended with exit code {code} and without a result"
+        return Failure(EXITS.get(code, "error"), text)
+
+
+def main() -> int:
+    from launch.sagemaker_sdk import train
+
+    attempt = Path.cwd()
+    request = replace(Request.read(attempt), cores=_own_cores())
+    with _redirected(attempt / CHATTER) as log:
+        watch = Watch(request, attempt, train, log)
+        signal.signal(signal.SIGTERM, watch.on_term)
+        return watch.to_the_end()
+
+
+def _own_cores() -> tuple[int, ...]:
+    """Those that the launcher has given to this process."""
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+
+
+@contextlib.contextmanager
+def _redirected(path: Path) -> Iterator[IO[bytes]]:
+    """Sends standard output and error to ``path``; the file that they had gone to."""
+    with os.fdopen(os.dup(1), "ab", buffering=0) as log, path.open("ab") as chatter:
+        for stream in (1, 2):
+            os.dup2(chatter.fileno(), stream)
+        yield log
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
