@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -54,15 +54,15 @@ def stop(names: Sequence[str], grace: float) -> None:
         )
 
 
-def follow(name: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Writes what a container says, from its first line to its last, to ``log``; ends with the container."""
-    return subprocess.Popen(
-        ["docker", "logs", "--follow", name],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+def follow(name: str, log: IO[bytes]) -> None:
+    """Writes what a container says, from its first word to its last, to ``log``; returns when it has ended."""
+    written = 0
+    with _logs("--follow", name) as live:
+        while chunk := live.read(65536):
+            log.write(chunk)
+            written += len(chunk)
+    with _logs(name) as whole:  # a last line without an end is not told to who follows
+        log.write(whole.read()[written:])
 
 
 def exists(name: str) -> bool:
@@ -95,6 +95,21 @@ def image_id(image: str) -> str:
 def image_label(image: str, label: str) -> str:
     """The value of an image's label, or an empty text."""
     return _docker("image", "inspect", "--format", f'{{{{ index .Config.Labels "{label}" }}}}', image).strip()
+
+
+@contextlib.contextmanager
+def _logs(*arguments: str) -> Iterator[IO[bytes]]:
+    """In a group of its own: a signal for the watcher does not end it."""
+    with subprocess.Popen(
+        ["docker", "logs", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout
 
 
 def _belongs(path: Path, identifiers: Sequence[str]) -> bool:

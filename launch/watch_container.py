@@ -40,6 +40,8 @@ EXITS: dict[int, FailureKind] = {
     os.EX_IOERR: "infrastructure",
 }
 """Exit codes of :mod:`launch.bootstrap` and of the job."""
+DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTERM)
+"""Signals that end a program from outside or by a fault of native code; their exit codes are 128 more."""
 
 
 @dataclass
@@ -114,7 +116,7 @@ class Watch:
                 return
         if self.stopped:
             containers.stop([name], self.request.grace)
-        containers.follow(name, self.log).wait()
+        containers.follow(name, self.log)
 
     def _collect(self) -> Failure | None:
         """Moves the outputs of all hosts, and says why the job has failed, if it says so itself."""
@@ -153,8 +155,8 @@ class Watch:
     def _explain(self, host: str, code: int) -> Failure:
         message = self.root / OUTPUTS / host / "failure"
         said = message.read_text(errors="replace").strip() if code in EXITS and message.is_file() else ""
-        if code > 128 and (name := _signal(code - 128)):
-            return Failure("killed", f"the program in the container was killed by {name}")
+        if code - 128 in DEADLY:
+            return Failure("killed", f"the program in the container was killed by {signal.Signals(code - 128).name}")
         text = said or f"the program in the container ended with exit code {code} and without a result"
         return Failure(EXITS.get(code, "error"), text)
 
@@ -182,13 +184,6 @@ def _redirected(path: Path) -> Iterator[IO[bytes]]:
         for stream in (1, 2):
             os.dup2(chatter.fileno(), stream)
         yield log
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return ""
 
 
 if __name__ == "__main__":
