@@ -21,6 +21,7 @@ from benchmark.config import ConfigError, Experiment
 from benchmark.data.datacache import cache_directory
 from benchmark.installed import HERE
 from launch import cores, engine
+from launch.engine import IMAGE
 
 DISTRIBUTION = "torch-image-benchmark"
 PYTHON = (3, 11)
@@ -85,7 +86,7 @@ def examine(path: Path, results: Path) -> Examination:
             _disk("results", results),
             _disk("cache", cache_directory()),
             _mlflow(tracking),
-            _docker(needed=mode == "local"),
+            _docker(experiment.launch.image if isinstance(experiment, Experiment) else None, needed=mode == "local"),
         )
     )
 
@@ -178,8 +179,9 @@ def _mlflow(tracking: str | None) -> Finding:
     return Finding("MLflow", "missing", f"{shown} does not answer", remedy)
 
 
-def _docker(*, needed: bool) -> Finding:
-    found = engine.find()
+def _docker(image: str | None, *, needed: bool) -> Finding:
+    """The image counts where it is needed, or named."""
+    found = engine.find(image or (IMAGE if needed else None))
     if isinstance(found, engine.Missing):
         remedy = found.remedy if needed else f"{found.remedy} (for mode local only)"
         return Finding("Docker", "wrong" if needed else "missing", found.what, remedy)

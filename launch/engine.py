@@ -6,11 +6,17 @@ The command-line client is asked, as the SageMaker SDK asks it; nothing is start
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark import __version__
 
 ANSWER_SECONDS = 20.0
+IMAGE = f"torch-image-benchmark:{__version__}"
+"""What :file:`Dockerfile` beside this file makes."""
 INSTALL = (
     "install Docker Engine: `apt-get install docker.io docker-compose`, or https://docs.docker.com/engine/install/"
 )
@@ -50,9 +56,19 @@ def find(image: str | None = None) -> Engine | Missing:
             "Docker Compose is not installed", "`apt-get install docker-compose`, or the plug-in `docker compose`"
         )
     if image and _ask("docker", "image", "inspect", image).returncode:
-        return Missing(f"there is no image {image} on this machine", f"build it, or `docker pull {image}`")
+        return Missing(f"there is no image {image} on this machine", _remedy(image))
     rootless = "rootless" in _ask("docker", "info", "--format", "{{.SecurityOptions}}").stdout
     return Engine(server.stdout.strip(), compose, rootless)
+
+
+def _remedy(image: str) -> str:
+    """Ours is built, Amazon's needs a login, any other is pulled."""
+    if image == IMAGE:
+        return f"`docker build --tag {IMAGE} {Path(__file__).parent}` makes it"
+    if registry := re.match(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com", image):
+        login = f"aws ecr get-login-password --region {registry[1]} | docker login --username AWS --password-stdin"
+        return f"`{login} {registry[0]}`, then `docker pull {image}`"
+    return f"build it, or `docker pull {image}`"
 
 
 def _no_server(said: str) -> Missing:

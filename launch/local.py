@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark import __version__
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 from launch import Job, JobState, Unavailable, containers, engine
 from launch.container import CHANNELS, Request
+from launch.engine import IMAGE
 from launch.host import ALLOCATOR, HostProcesses, Start, threads
 
 ENTRY = Path(__file__).with_name("watch_container.py")
@@ -31,7 +31,6 @@ GRACE = 10.0
 """Seconds that a container has between TERM and KILL."""
 COLLECTING_SECONDS = 30.0
 """For the watcher, after that, to move the outputs."""
-IMAGE = f"torch-image-benchmark:{__version__}"
 LIBRARIES = "torch-image-benchmark.libraries"
 """A label: an image that has ``host`` here is given the libraries of this Python, read-only, instead of its own."""
 
@@ -41,7 +40,7 @@ class Local(HostProcesses):
 
     Args:
         start: as for :class:`launch.host.HostProcesses`, of the watchers.
-        image: of the containers; by default :data:`IMAGE`, which ``launch/Dockerfile`` makes.
+        image: of the containers; by default :data:`launch.engine.IMAGE`, which ``launch/Dockerfile`` makes.
         memory_gib: that each container may use.
         hosts: containers that train a run together.
         network_isolation: containers that reach nothing but each other.

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from launch import containers, engine
-from launch.engine import Missing
-from launch.local import IMAGE, Local
+from launch.engine import IMAGE, Missing
+from launch.local import Local
 
 ENGINE = pytest.mark.skipif(isinstance(engine.find(), Missing), reason=f"no Docker engine here: {engine.find()}")
 CONTAINERS = pytest.mark.skipif(

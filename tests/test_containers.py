@@ -18,7 +18,8 @@ from benchmark.run import DataSpec, Run
 from benchmark.rundir import Failure, RunDir
 from launch import Job, containers
 from launch.container import Request
-from launch.local import IMAGE, Local
+from launch.engine import IMAGE
+from launch.local import Local
 from tests.docker_support import CONTAINERS, docker, launcher, ours
 
 pytestmark = [pytest.mark.slow, CONTAINERS]

@@ -10,8 +10,7 @@ import pytest
 
 from launch import engine
 from launch.engine import Engine, Missing
-
-NEEDED = pytest.mark.skipif(isinstance(engine.find(), Missing), reason=f"no Docker engine here: {engine.find()}")
+from tests.docker_support import ENGINE
 
 
 def client(directory: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
@@ -39,7 +38,7 @@ def test_without_a_client_docker_is_to_be_installed(tmp_path: Path, monkeypatch:
     assert "apt-get install docker.io" in str(missing())
 
 
-@NEEDED
+@ENGINE
 def test_an_engine_that_answers_is_named_with_its_compose() -> None:
     found = engine.find()
     assert isinstance(found, Engine)
@@ -47,20 +46,20 @@ def test_an_engine_that_answers_is_named_with_its_compose() -> None:
     assert found.compose[0].lstrip("v").isdigit()
 
 
-@NEEDED
+@ENGINE
 def test_an_engine_that_is_not_running_is_to_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     client(tmp_path, monkeypatch, f'exec REAL --host unix://{tmp_path}/none.sock "$@"')
     assert missing().what == "the Docker engine is not running"
 
 
-@NEEDED
+@ENGINE
 def test_an_engine_elsewhere_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     assert "DOCKER_HOST=tcp://127.0.0.1:1" in missing().what
 
 
-@NEEDED
+@ENGINE
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
 def test_a_user_without_permission_is_told_of_the_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client(tmp_path, monkeypatch, 'exec setpriv --reuid=65534 --clear-groups REAL "$@"')
@@ -68,18 +67,18 @@ def test_a_user_without_permission_is_told_of_the_group(tmp_path: Path, monkeypa
     assert "--groups docker" in missing().remedy
 
 
-@NEEDED
+@ENGINE
 def test_without_compose_that_is_to_be_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client(tmp_path, monkeypatch, '[ "$1" = compose ] && exit 1')
     assert missing().what == "Docker Compose is not installed"
 
 
-@NEEDED
+@ENGINE
 def test_an_image_that_is_not_there_is_named() -> None:
     assert missing("no-such-image:1").what == "there is no image no-such-image:1 on this machine"
 
 
-@NEEDED
+@ENGINE
 def test_a_client_that_does_not_answer_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setattr(engine, "ANSWER_SECONDS", 0.5)

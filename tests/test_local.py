@@ -1,0 +1,206 @@
+"""Sweeps in SageMaker local mode, as a user types them: real containers, the same bits, and nothing lost or left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.rundir import RunDir
+from tests.docker_support import CONTAINERS, ours
+from tests.test_cli import ROOT, Command, mlflow_runs, quality
+
+pytestmark = [pytest.mark.slow, CONTAINERS]
+
+YAML = """
+name: tiny
+data: {source: synthetic, train_size: 300, test_size: 100, classes: 3, image_size: 32}
+defaults: {epochs: 2, lr: 3e-3}
+matrix: {model: MODELS}
+launch: {mode: MODE, profile: PROFILE}
+"""
+LONG = YAML.replace("epochs: 2", "epochs: 40").replace("MODELS", "lenet5").replace("PROFILE", "false")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def made(home: Path, cache: Path, yaml: str) -> Command:
+    home.mkdir(parents=True)
+    (home / "experiments.yaml").write_text(yaml)
+    return Command(home, cache)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def only_run(command: Command) -> RunDir:
+    (found,) = (command.home / "results" / "tiny" / "runs").iterdir()
+    return RunDir(found)
+
+
+def has_epochs(command: Command, number: int) -> bool:
+    return any(
+        len(RunDir(each).read_events()) >= number for each in (command.home / "results" / "tiny" / "runs").glob("*")
+    )
+
+
+def test_three_families_in_containers_side_by_side_give_the_bits_of_host_processes(tmp_path: Path, cache: Path) -> None:
+    yaml = YAML.replace("MODELS", "[lenet5, mobilenetv3_small_100, small/vit]").replace("PROFILE", "true")
+    found, most = {}, 0
+    for mode in ("fast_local", "local"):
+        command = made(tmp_path / f"{mode} кот: #1", cache, yaml.replace("MODE", mode))
+        process = command.start("run", "--workers", "2")
+        while process.poll() is None:
+            most = max(most, len(ours(["container"])))
+            time.sleep(0.2)
+        assert process.stdout is not None
+        output = process.stdout.read()
+        process.stdout.close()
+        assert "3 of 3 runs done" in output, output
+        found[mode] = quality(command.leaderboard())
+    assert most == 2, "the containers did not run at the same time"
+    assert len(found["local"]) == 3
+    assert all(len(metrics) > 20 for metrics in found["local"].values())
+    assert found["local"] == found["fast_local"]
+    assert len(mlflow_runs(command)) == 3
+    assert ours() == []
+    text = (command.home / "results" / "tiny" / "leaderboard.md").read_text()
+    assert "latency" in text, "no speed was measured"
+
+
+def test_epochs_are_live_on_the_terminal_and_in_mlflow_while_the_container_runs(tmp_path: Path, cache: Path) -> None:
+    command = made(tmp_path / "home", cache, LONG.replace("MODE", "local").replace("epochs: 40", "epochs: 400"))
+    process = command.start("run")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch 2/400" in line:
+            break
+    assert ours(["container"])
+    wait_for(lambda: _points(command) > 0)
+    assert ours(["container"]), "the points came after the end"
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    process.stdout.close()
+    assert process.wait(60) == 130, rest
+    assert ours() == [], "Ctrl-C left a container"
+    assert only_run(command).read_failure() is None, "an interrupted run has not failed"
+
+
+def _points(command: Command) -> int:
+    database = sqlite3.connect(command.home / "mlflow.db")
+    try:
+        return int(database.execute("SELECT count(*) FROM metrics WHERE key = 'val/accuracy'").fetchone()[0])
+    except sqlite3.OperationalError:  # not made yet, or being written
+        return 0
+    finally:
+        database.close()
+
+
+def test_an_orchestrator_killed_in_mid_sweep_finds_its_container_again(tmp_path: Path, cache: Path) -> None:
+    undisturbed, killed = (
+        made(tmp_path / name, cache, LONG.replace("MODE", mode))
+        for name, mode in (("undisturbed", "fast_local"), ("killed", "local"))
+    )
+    undisturbed("run")
+    process = killed.start("run")
+    wait_for(lambda: has_epochs(killed, 2))
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    (before,) = ours(["container"])
+    again = killed.start("run")
+    assert again.stdout is not None
+    output = again.stdout.read()
+    again.stdout.close()
+    assert again.wait() == 0, output
+    assert ": goes on" in output, output
+    assert only_run(killed).last_attempt == 1, f"container {before} was not adopted"
+    assert quality(killed.leaderboard()) == quality(undisturbed.leaderboard())
+    assert len(mlflow_runs(killed)) == 1
+    assert ours() == []
+
+
+def test_everything_killed_goes_on_from_the_checkpoint_with_the_same_bits(tmp_path: Path, cache: Path) -> None:
+    undisturbed, killed = (
+        made(tmp_path / name, cache, LONG.replace("MODE", mode))
+        for name, mode in (("undisturbed", "fast_local"), ("killed", "local"))
+    )
+    undisturbed("run")
+    process = killed.start("run")
+    wait_for(lambda: has_epochs(killed, 3))
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    os.killpg(int((only_run(killed).attempt(1) / "pid").read_text()), signal.SIGKILL)
+    assert len(ours(["container"])) == 1, "the container is left behind, and still writes"
+    assert "1 of 1 runs done" in killed("run")
+    assert only_run(killed).last_attempt == 2
+    assert quality(killed.leaderboard()) == quality(undisturbed.leaderboard())
+    assert ours() == []
+
+
+@pytest.mark.parametrize("point", ["sweep.started", "container.ended", "container.collected", "sweep.ended"])
+def test_a_kill_at_any_named_place_loses_nothing(tmp_path: Path, cache: Path, point: str) -> None:
+    yaml = YAML.replace("MODELS", "lenet5").replace("PROFILE", "false").replace("MODE", "local")
+    command = made(tmp_path / "home", cache, yaml)
+    command.environment["BENCHMARK_FAILPOINT"] = f"{point}:{tmp_path / 'reached'}"
+    if point.startswith("sweep"):
+        process = command.start("run")
+        assert process.stdout is not None
+        process.stdout.read()
+        process.stdout.close()
+        assert process.wait() == -signal.SIGKILL
+    assert "1 of 1 runs done" in command("run")
+    assert (tmp_path / "reached").exists()
+    assert len(mlflow_runs(command)) == 1
+    assert ours() == []
+
+
+def test_a_run_over_its_time_is_stopped_with_its_container(tmp_path: Path, cache: Path) -> None:
+    yaml = (
+        LONG.replace("MODE", "local").replace("epochs: 40", "epochs: 9000").replace("profile: false", "time_limit: 25")
+    )
+    command = made(tmp_path / "home", cache, yaml)
+    output = command("run", code=1)
+    assert "stopped after 25 seconds" in output
+    assert ours() == []
+
+
+def test_one_configuration_without_any_other_argument(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "launch" / "run_training.py"), "--execution_mode", "local_mode"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 1 runs done" in done.stdout
+    (result,) = tmp_path.glob("results/run-training/runs/*/result.json")
+    assert json.loads(result.read_text())["environment"]["image"].startswith("torch-image-benchmark:")
+
+
+def test_what_is_missing_is_told_before_the_first_run(tmp_path: Path, cache: Path) -> None:
+    yaml = LONG.replace("MODE", "local").replace("profile: false", "profile: false, image: no-such-image:1")
+    command = made(tmp_path / "home", cache, yaml)
+    output = command("run", code=3)
+    assert "there is no image no-such-image:1 on this machine" in output
+    assert not (command.home / "results" / "tiny" / "runs").exists()
+    assert "no-such-image" in command("doctor", code=3)
