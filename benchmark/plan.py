@@ -111,7 +111,12 @@ def _read_journal(directory: Path) -> tuple[dict[str, Outcome], list[dict[str, A
 
 
 def stale_reason(result: Result) -> str | None:
-    """Which libraries differ between a result and this installation, in words."""
+    """Which libraries differ between a result and this installation, in words.
+
+    A container has libraries of its own: which of them are today's, only its image knows.
+    """
+    if "image" in result.environment:
+        return None
     changes = [
         f"{name} {result.environment.get(name)} then, {today} now"
         for name in LIBRARIES

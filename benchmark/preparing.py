@@ -95,11 +95,11 @@ def settings(
     return Settings(count, Limits(launch.timeout, launch.time_limit), launch.retries, memory, most_seconds)
 
 
-def profiles(plan: Plan) -> Profiles | None:
-    """Where speeds are kept, unless none is wanted."""
+def profiles(plan: Plan, place: str) -> Profiles | None:
+    """Where speeds are kept, unless none is wanted; ``place`` is where jobs run (:class:`launch.Launcher`)."""
     if not plan.experiment.launch.profile:
         return None
-    return Profiles(datasets.cache_directory(), {spec: len(facts.classes) for spec, facts in plan.data.items()})
+    return Profiles(datasets.cache_directory(), {spec: len(facts.classes) for spec, facts in plan.data.items()}, place)
 
 
 def _fitting(todo: Sequence[Run]) -> int:

@@ -25,10 +25,12 @@ LIBRARIES = ("torch", "torchvision", "timm")
 
 @dataclass(frozen=True)
 class Profiles:
-    """The profiles in ``cache``; ``classes`` says how many classes each data set has."""
+    """The profiles in ``cache``; ``classes`` says how many classes each data set has, ``image`` in which image jobs run
+    (empty: with this machine's own libraries)."""
 
     cache: Path
     classes: Mapping[DataSpec, int]
+    image: str = ""
 
     def key(self, run: Run) -> str:
         """Equal for runs whose speed is the same."""
@@ -38,6 +40,7 @@ class Profiles:
             "input": [run.image_size, run.channels, run.eval_batch_size],
             "how": [run.threads, run.device],
             **here(),
+            **({"image": self.image} if self.image else {}),
         }
         return hashlib.sha256(canonical_json(document).encode()).hexdigest()[:16]
 

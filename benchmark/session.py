@@ -146,7 +146,7 @@ class Session:
         write_cards(plan.data, plan.directory)
         warm_up = _import_libraries if todo else (lambda: None)
         publishing = Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri), warm_up)
-        profiles = preparing.profiles(plan) if options.train else None
+        profiles = preparing.profiles(plan, launcher.place) if options.train else None
         site = Site(journal, launcher, publishing, data, found.names, plan.forecast(), profiles)
         interrupt, how = Interrupt(), preparing.settings(experiment.launch, options.workers, todo, options.max_time)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)

@@ -21,7 +21,7 @@ MODES: Mapping[str, str] = {"fast_local": "launch.fast_local:FastLocal", "local"
 
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "fast_local": ("start",),
-    "local": ("start", "image", "memory_gib", "hosts", "network_isolation"),
+    "local": ("start", "image", "deep_learning_image", "memory_gib", "hosts", "network_isolation"),
 }
 """Mode -> the keys of the YAML's ``launch`` that its launcher takes."""
 
@@ -68,6 +68,12 @@ class Job(Protocol):
 
 class Launcher(AbstractContextManager["Launcher"], Protocol):
     """One way to start an attempt.  Left with the block: what it keeps for its jobs; the jobs themselves go on."""
+
+    @property
+    def place(self) -> str:
+        """Where jobs run, as far as their speed depends on it: empty for this machine and its libraries, else a name
+        of the image."""
+        ...
 
     def prepare(self) -> None:
         """Begins, in the background, what takes time before a first job; to call it is not needed."""

@@ -63,6 +63,11 @@ class HostProcesses:
         if self._server is not None:
             self._server.close()
 
+    @property
+    def place(self) -> str:
+        """This machine, with its own libraries."""
+        return ""
+
     def prepare(self) -> None:
         """Starts the fork server, which becomes warm in the background."""
         if self._fork and self._server is None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmark.run import Run
 from benchmark.rundir import RunDir
-from launch import Job, JobState, Unavailable, containers, engine
+from launch import Job, JobState, Unavailable, containers, deep_learning, engine
 from launch.container import CHANNELS, Request
 from launch.engine import IMAGE
 from launch.host import ALLOCATOR, HostProcesses, Start, threads
@@ -41,6 +41,7 @@ class Local(HostProcesses):
     Args:
         start: as for :class:`launch.host.HostProcesses`, of the watchers.
         image: of the containers; by default :data:`launch.engine.IMAGE`, which ``launch/Dockerfile`` makes.
+        deep_learning_image: instead of ``image``: a version of PyTorch, whose Deep Learning Container is taken.
         memory_gib: that each container may use.
         hosts: containers that train a run together.
         network_isolation: containers that reach nothing but each other.
@@ -56,6 +57,7 @@ class Local(HostProcesses):
         start: Start = "auto",
         *,
         image: str | None = None,
+        deep_learning_image: str | None = None,
         memory_gib: float | None = None,
         hosts: int = 1,
         network_isolation: bool = False,
@@ -63,6 +65,8 @@ class Local(HostProcesses):
         command: str = COMMAND,
     ) -> None:
         super().__init__(start, entry=ENTRY, preload=PRELOAD, grace=grace + COLLECTING_SECONDS, quiet=QUIET)
+        if deep_learning_image:
+            image = deep_learning.image(deep_learning_image, "ml.g5.xlarge" if _has_gpu() else "ml.m5.xlarge")
         self._image, self._hosts, self._isolated = image or IMAGE, hosts, network_isolation
         self._memory = None if memory_gib is None else int(memory_gib * 2**30)
         self._container_grace, self._command = grace, command
@@ -71,7 +75,13 @@ class Local(HostProcesses):
             raise Unavailable(f"mode local: {found}")
         self._user = "0:0" if found.rootless else f"{os.getuid()}:{os.getgid()}"
         self._libraries = _libraries() if containers.image_label(self._image, LIBRARIES) == "host" else None
-        self._common = _fixed(self._image, mounted=self._libraries is not None, isolated=network_isolation)
+        self._place = f"{self._image} {containers.image_id(self._image)}"
+        self._common = _fixed(self._place, mounted=self._libraries is not None, isolated=network_isolation)
+
+    @property
+    def place(self) -> str:
+        """The image, by name and digest."""
+        return self._place
 
     def submit(self, run: Run, rundir: RunDir, attempt: int, data: Path, tasks: str = "train") -> Job:
         """Starts the job.
@@ -110,7 +120,7 @@ class Local(HostProcesses):
             run=_digest(rundir),
             image=self._image,
             hosts=self._hosts,
-            instance_type="local_gpu" if run.device != "cpu" and Path("/dev/nvidiactl").exists() else "local_cpu",
+            instance_type="local_gpu" if run.device != "cpu" and _has_gpu() else "local_cpu",
             command=self._command,
             channels=channels,
             environment={**self._common, **_environment(run, tasks)},
@@ -148,19 +158,23 @@ def _environment(run: Run, tasks: str) -> dict[str, str]:
     return {**threads(run.threads), "BENCHMARK_TASKS": tasks}
 
 
-def _fixed(image: str, *, mounted: bool, isolated: bool) -> dict[str, str]:
+def _fixed(place: str, *, mounted: bool, isolated: bool) -> dict[str, str]:
     """What every container is told."""
     libraries = {"PYTHONPATH": f"{CHANNELS}/libraries", "BENCHMARK_PYTHON": _python()} if mounted else {}
     return {
         **ALLOCATOR,
         **libraries,
         **({"BENCHMARK_ISOLATED": "1"} if isolated else {}),
-        "BENCHMARK_IMAGE": f"{image} {containers.image_id(image)}",
+        "BENCHMARK_IMAGE": place,
         "SM_CHECKPOINT_DIR": f"{CHANNELS}/checkpoints",
         "HOME": "/tmp",  # noqa: S108 - of the container, whose user may have no home
         "USER": "benchmark",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+def _has_gpu() -> bool:
+    return Path("/dev/nvidiactl").exists()
 
 
 def _libraries() -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import sagemaker.train.model_trainer as model_trainer  # noqa: TID251 - the one file that may
+from sagemaker.core import image_uris  # noqa: TID251
 from sagemaker.core.training.configs import Compute, InputData, SourceCode  # noqa: TID251
 from sagemaker.train.local.local_container import DOCKER_COMPOSE_FILENAME, _LocalContainer  # noqa: TID251
 
@@ -47,6 +48,18 @@ def train(request: Request, root: Path, code: Path) -> None:
     )
     channels = [InputData(channel_name=name, data_source=place) for name, place in request.channels.items()]
     trainer.train(input_data_config=channels, wait=True)
+
+
+def deep_learning_image(version: str, region: str, instance_type: str) -> str:
+    """The address of AWS's Deep Learning Container for training with PyTorch ``version``.
+
+    Raises:
+        ValueError: there is none of this version; the message lists those there are.
+    """
+    found = image_uris.retrieve(
+        "pytorch", region=region, version=version, instance_type=instance_type, image_scope="training"
+    )
+    return str(found)
 
 
 def _set_apart(root: Path) -> None:

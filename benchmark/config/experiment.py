@@ -37,6 +37,9 @@ class LaunchSettings:
     image: str | None = key(
         None, "of the containers (local); null: torch-image-benchmark:VERSION, which launch/Dockerfile makes"
     )
+    deep_learning_image: str | None = key(
+        None, 'instead of `image`: AWS\'s Deep Learning Container of this PyTorch version, for example "2.8"'
+    )
     memory_gib: float | None = key(None, "memory that a container may use, in GiB (local); null: no limit", gt=0)
     hosts: int = key(1, "containers that train a run together, each with its share of `processes` (local)", ge=1)
     network_isolation: bool = key(False, "containers that reach nothing but each other (local)")
