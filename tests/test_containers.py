@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,10 @@ import pytest
 
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import Failure, RunDir
-from launch import Job, containers
+from launch import Job, bootstrap, containers
 from launch.container import Request
 from launch.engine import IMAGE
-from launch.local import Local
+from launch.local import LIBRARIES, Local
 from tests.docker_support import CONTAINERS, docker, launcher, ours
 
 pytestmark = [pytest.mark.slow, CONTAINERS]
@@ -293,6 +294,22 @@ else:
     result = rundir.read_result()
     assert result is not None
     assert result.metrics == {"hosts": 2.0, "gateway": 0.0}, "there is a way out"
+
+
+def test_the_dockerfile_makes_an_image_of_a_base(rundir: RunDir, data: Path, tmp_path: Path) -> None:
+    """With a requirement that the base has; the real ones are built by hand (docs/evidence.md)."""
+    shutil.copy(Path(bootstrap.__file__).with_name("Dockerfile"), tmp_path)
+    (tmp_path / "requirements.txt").write_text("pip>=1\n")
+    docker("build", "--quiet", "--build-arg", f"BASE={IMAGE}", "--tag", "benchmark-test-built", str(tmp_path))
+    try:
+        assert containers.image_label("benchmark-test-built", LIBRARIES) == "image", "the base's label shines through"
+        program = "finish(libraries=float('libraries' in os.environ.get('PYTHONPATH', '')))"
+        assert run(rundir, data, program, image="benchmark-test-built") is None
+        result = rundir.read_result()
+        assert result is not None
+        assert result.metrics == {"libraries": 0.0}
+    finally:
+        docker("rmi", "benchmark-test-built")
 
 
 def test_an_image_without_a_library_says_so_where_it_cannot_get_it(rundir: RunDir, data: Path) -> None:
