@@ -94,7 +94,7 @@ class FastLocal:
         """
         directory = rundir.attempt(attempt).absolute()
         environment = job_environment(run, rundir, directory, data, os.environ, tasks)
-        order = Order(self._entry, environment, directory, self._cores.take(run.threads) if _wants_cores(run) else ())
+        order = Order(self._entry, environment, directory, self._cores.take(run.cores) if _wants_cores(run) else ())
         try:
             return self._start(rundir, order)
         except BaseException:

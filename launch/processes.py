@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -28,16 +29,19 @@ def is_dead(pid: int) -> bool:
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """Processor seconds of the group that ``pid`` leads, its reaped children included; ``None`` where nothing tells."""
+    """Processor seconds of the group that ``pid`` leads and of what it started, in whatever group that is; reaped
+    children are included.  ``None`` where nothing tells."""
     if not PROC.exists():
         return None
-    ticks = 0
+    parents, ticks, counted = {}, {}, set()
     for path in PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = _fields(path)
+            fields, number = _fields(path), int(path.parent.name)
+            parents[number], ticks[number] = int(fields[1]), sum(map(int, fields[11:15]))
             if int(fields[2]) == pid:
-                ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+                counted.add(number)
+    mine = (number for number in ticks if counted.intersection(_line(number, parents)))
+    return sum(ticks[number] for number in mine) / os.sysconf("SC_CLK_TCK")
 
 
 def reap_group(pid: int) -> int | None:
@@ -68,6 +72,13 @@ def threads() -> int:
     """How many threads this process has, as the kernel counts them."""
     tasks = PROC / "self" / "task"
     return len(list(tasks.iterdir())) if tasks.exists() else 1
+
+
+def _line(pid: int, parents: Mapping[int, int]) -> Iterator[int]:
+    """A process, its parent, its parent's parent ..."""
+    while pid in parents:
+        yield pid
+        pid = parents[pid]
 
 
 def _fields(stat: Path) -> list[str]:

@@ -57,7 +57,7 @@ def _random_data(run: Run, classes: int) -> PreparedData:
     """One batch to train on, and as many images to evaluate."""
     assert run.image_size is not None
     assert run.channels is not None
-    shape = (max(2, run.batch_size), run.image_size, run.image_size, run.channels)
+    shape = (max(2, run.share), run.image_size, run.image_size, run.channels)
     images = torch.randint(256, shape, dtype=torch.uint8)
     split = Split(images, torch.arange(len(images)) % classes, np.arange(len(images)).astype(np.str_))
     level = torch.full((run.channels,), 0.5)
