@@ -21,7 +21,9 @@ class LaunchSettings:
     mode: Literal["fast_local", "local", "aws"] = key(
         "fast_local", "fast_local: host processes; local (Docker) and aws (SageMaker) are not there yet"
     )
-    workers: int | Literal["auto"] = key("auto", "runs at a time; auto: the cores over those that a run keeps busy", ge=1)
+    workers: int | Literal["auto"] = key(
+        "auto", "runs at a time; auto: the cores over those that a run keeps busy", ge=1
+    )
     start: Literal["auto", "fork", "spawn"] = key(
         "auto", "how workers come to be; fork: from a warm server; spawn: a fresh Python each; auto: fork on Linux"
     )

@@ -20,8 +20,8 @@ import torch
 
 from benchmark.run import Run
 from benchmark.training.data import Normalize, PreparedData, Split
-from benchmark.training.job import choose_device, make_model, set_up
 from benchmark.training.loop import Learner
+from benchmark.training.outset import choose_device, make_model, set_up
 
 STEPS = 2
 """So many steps are timed, after one to warm up."""
