@@ -58,8 +58,8 @@ def train_together(run: Run, places: Places, variables: Mapping[str, str]) -> Fa
 
 @dataclass(frozen=True)
 class Ending:
-    """How the workers in ``directory`` ended, when torchrun had ended with ``code`` and the kernel had killed as many as
-    ``kills`` of this machine's processes for want of memory."""
+    """How the workers in ``directory`` ended, when torchrun had ended with ``code`` and the kernel had killed ``kills``
+    of this machine's processes for want of memory."""
 
     directory: Path
     code: int
