@@ -266,8 +266,8 @@ def test_early_stopping_is_decided_by_all(base: Run, data: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_run_of_one_image_a_process_and_parameters_without_use(base: Run, data: Path, tmp_path: Path) -> None:
-    """Auxiliary heads take part; of a last batch of two images, three processes share what there is."""
+def test_a_process_without_an_image_of_the_last_batch_takes_part(base: Run, data: Path, tmp_path: Path) -> None:
+    """Three processes share two images."""
     run = dataclasses.replace(base, processes=3, batch_size=179, epochs=1)
     assert len(load(data).train) % 179 == 2
     result = train(run, data, tmp_path / "run").read_result()
@@ -360,8 +360,6 @@ def test_a_job_that_is_asked_to_stop_stops_with_all_its_workers_and_goes_on(
     ("harm", "rank", "kind", "message"),
     [
         ("raise MemoryError('no room')", 1, "oom", "no room"),
-        ("raise ValueError('a mistake')", 0, "error", "a mistake"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", 1, "killed", "process 1 of the run was killed"),
         ("os.kill(os.getpid(), signal.SIGKILL)", 0, "killed", "process 0 of the run was killed"),
     ],
 )
@@ -386,16 +384,6 @@ def test_processes_that_diverge_say_at_which_step(base: Run, data: Path, tmp_pat
     assert failure is not None
     assert failure.kind == "diverged"
     assert failure.step is not None
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_missing_is_one_failure(base: Run, data: Path, tmp_path: Path) -> None:
-    process, rundir = begin(dataclasses.replace(base, device="cuda"), data, tmp_path / "run")
-    assert process.wait(60) == 1
-    failure = rundir.read_failure()
-    assert failure is not None
-    assert failure.kind == "config"
 
 
 def two_hosts(run: Run, data: Path, tmp_path: Path, entry: Path = ENTRY) -> Iterator[tuple[int, RunDir]]:
@@ -433,8 +421,7 @@ YAML = """
 name: team
 data: {{source: synthetic, train_size: 300, test_size: 100, classes: 3}}
 defaults: {{model: lenet5, epochs: 2, processes: 2, device: cpu}}
-matrix: {{seed: [0, 1]}}
-launch: {{workers: {{start: {start}}}}}
+launch: {{profile: false, workers: {{start: {start}}}}}
 """
 
 
@@ -449,7 +436,6 @@ def test_a_sweep_of_teams_forked_and_fresh(cache: Path, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "benchmark", "run"]
         done = subprocess.run(command, cwd=home, env=variables, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
-        runs = sorted((home / "results" / "team" / "runs").iterdir())
-        found.append([bits(RunDir(each)) for each in runs])
-    assert len(found[0]) == 2
+        (run,) = (home / "results" / "team" / "runs").iterdir()
+        found.append(bits(RunDir(run)))
     assert found[0] == found[1]
