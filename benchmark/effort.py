@@ -25,7 +25,7 @@ from benchmark.run import Run
 
 START_SECONDS = 0.25
 MACS_PER_SECOND, ACTIVATIONS_PER_SECOND, UPDATES_PER_SECOND = 3.3e10, 1.4e8, 5.7e7
-TEAM_SECONDS, EXCHANGED_PER_SECOND = 6.0, 1.0e8
+TEAM_SECONDS, EXCHANGED_PER_SECOND = 8.0, 1.0e8
 """To start the processes of a team, and gradients that it exchanges on one machine."""
 FORWARD_SHARE = 1 / 3
 """Of a training step: evaluation needs no backward pass."""
