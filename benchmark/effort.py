@@ -6,6 +6,9 @@ traffic (activations), the optimizer (parameters).  That core is not yours; what
 Memory is what the process holds for itself, on the CPU: weights, gradients, the best epoch's copy, the optimizer's
 states, activations.  The decoded images are left out: all processes share them, and the kernel may drop them.
 
+A run of several processes divides arithmetic and memory traffic among them, where each has cores of its own; each holds
+the weights, and after each step they exchange the gradients.
+
 Limit: on a GPU weights and activations are in its own memory, which nothing here is about.
 """
 
@@ -22,9 +25,13 @@ from benchmark.run import Run
 
 START_SECONDS = 0.25
 MACS_PER_SECOND, ACTIVATIONS_PER_SECOND, UPDATES_PER_SECOND = 3.3e10, 1.4e8, 5.7e7
+TEAM_SECONDS, EXCHANGED_PER_SECOND = 8.0, 1.0e8
+"""To start the processes of a team, and gradients that it exchanges on one machine."""
 FORWARD_SHARE = 1 / 3
 """Of a training step: evaluation needs no backward pass."""
 
+BASE = 740 * 2**20
+"""Bytes of a process that has imported torch (a build for CUDA, the largest) and trains a tiny network."""
 FLOAT = 4
 SLACK = 1.25
 """Work space of the kernels, and what the allocator cannot use: jobs of 19 networks took 0.9 to 1.5 times the sum, or
@@ -54,8 +61,8 @@ class Effort:
     an idle process, bytes of decoded images, bytes on disk at most and in the end.
 
     ``basis`` says where the seconds come from: ``probe``, steps measured on this machine, or ``rough``, a common core.
-    ``corrected`` is the factor that is in them, from experience.  ``steps`` and ``evaluated`` (images) are what a probe
-    is multiplied with.
+    ``corrected`` is the factor that is in them, from experience.  ``steps`` and ``evaluated`` (images of one process)
+    are what a probe is multiplied with; ``fixed`` are the seconds that no probe measures.
     """
 
     macs: float
@@ -66,12 +73,13 @@ class Effort:
     disk_kept: int
     steps: int = 0
     evaluated: int = 0
+    fixed: float = START_SECONDS
     basis: Basis = "rough"
     corrected: float = 1.0
 
     def probed(self, step: float, image: float) -> Effort:
         """By the seconds that a training step and one image's evaluation took."""
-        seconds = START_SECONDS + self.steps * step + self.evaluated * image
+        seconds = self.fixed + self.steps * step + self.evaluated * image
         return dataclasses.replace(self, seconds=seconds, basis="probe", corrected=1.0)
 
     def times(self, factor: float) -> Effort:
@@ -88,12 +96,13 @@ class Effort:
         return cls(
             macs=float(model.macs * data.sizes["train"] * run.epochs),
             seconds=_seconds(run, model, data),
-            memory=round(SLACK * FLOAT * (_weights(run, model) + _activations(run, model, data))),
+            memory=_memory(run, model, data),
             images=sum(data.sizes.values()) * run.channels * run.image_size**2,
             disk=kept + min(CHECKPOINTS, run.epochs) * checkpoint,
             disk_kept=kept,
             steps=run.epochs * -(-data.sizes["train"] // run.batch_size),
-            evaluated=(run.epochs + 1) * data.sizes["val"] + data.sizes["test"],
+            evaluated=((run.epochs + 1) * data.sizes["val"] + data.sizes["test"]) // run.processes,
+            fixed=START_SECONDS + _together(run, model, data),
         )
 
 
@@ -110,7 +119,23 @@ def _seconds(run: Run, model: ModelFacts, data: DataFacts) -> float:
     images = run.epochs * (train + FORWARD_SHARE * val) + FORWARD_SHARE * (val + test)
     steps = run.epochs * -(-train // run.batch_size)
     passes = images * (model.macs / MACS_PER_SECOND + model.activations / ACTIVATIONS_PER_SECOND)
-    return START_SECONDS + passes + steps * model.parameters / UPDATES_PER_SECOND
+    alone = passes / run.processes + steps * model.parameters / UPDATES_PER_SECOND
+    return START_SECONDS + alone + _together(run, model, data)
+
+
+def _together(run: Run, model: ModelFacts, data: DataFacts) -> float:
+    """Seconds that a team needs for being one."""
+    if run.processes == 1:
+        return 0.0
+    steps = run.epochs * -(-data.sizes["train"] // run.batch_size)
+    return TEAM_SECONDS + steps * model.parameters / EXCHANGED_PER_SECOND
+
+
+def _memory(run: Run, model: ModelFacts, data: DataFacts) -> int:
+    """Bytes of all processes but for the first one's :data:`BASE`; in a team two more wait for those that train."""
+    one = SLACK * FLOAT * (_weights(run, model) + _activations(run, model, data))
+    waiting = BASE if run.processes > 1 else 0
+    return round(run.processes * one) + (run.processes - 1) * BASE + waiting
 
 
 def _weights(run: Run, model: ModelFacts) -> int:
@@ -121,7 +146,7 @@ def _weights(run: Run, model: ModelFacts) -> int:
 def _activations(run: Run, model: ModelFacts, data: DataFacts) -> int:
     """Values: a training step keeps what it needs for its backward pass, which holds two gradients at a time; an
     evaluation step holds what goes into an operation, what comes out, and perhaps a branch beside it."""
-    batch = min(run.batch_size, data.sizes["train"])
+    batch = min(run.share, data.sizes["train"])
     evaluated = min(run.eval_batch_size, max(data.sizes["val"], data.sizes["test"]))
     return max(batch * (model.activations + 2 * model.widest), evaluated * 3 * model.widest)
 

@@ -13,7 +13,7 @@ from bisect import insort
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-from benchmark.effort import Effort
+from benchmark.effort import BASE, Effort
 from benchmark.families import family
 from benchmark.machine import available_memory
 from benchmark.run import Run, canonical_json
@@ -21,8 +21,6 @@ from benchmark.rundir import Result
 
 __all__ = ["BASE", "Effort", "Forecast", "available_memory"]
 
-BASE = 740 * 2**20
-"""Bytes of a process that has imported torch (a build for CUDA, the largest) and trains a tiny network."""
 LEAST_BASE = BASE // 2
 """A worker of a warm fork server has some 440 MiB resident, shared with its siblings but for 30."""
 
@@ -116,12 +114,12 @@ def spent(result: Result) -> float:
 
 def _alike_in_time(run: Run) -> tuple[Hashable, ...]:
     """From the nearest runs to all."""
-    model = (run.model, canonical_json(dict(run.model_args)), run.threads, run.device)
+    model = (run.model, canonical_json(dict(run.model_args)), run.threads, run.processes, run.device)
     return (run.configuration_id, (*model, run.image_size), model, family(run.model), "")
 
 
 def _alike_in_memory(run: Run) -> tuple[Hashable, ...]:
-    model = (run.model, canonical_json(dict(run.model_args)), run.device)
+    model = (run.model, canonical_json(dict(run.model_args)), run.processes, run.device)
     return (run.configuration_id, (*model, run.image_size, run.batch_size))
 
 

@@ -1,4 +1,4 @@
-"""What this machine has to give: memory that new processes can have.
+"""What this machine has to give: memory that new processes can have, and how often that was too little.
 
 On Linux that is what the kernel thinks it can free, and no more than what the control groups (versions 1 and 2, as
 containers and job schedulers set them) still allow.  Files in the page cache count as free: the kernel drops them.
@@ -24,6 +24,14 @@ def available_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     """
     rooms = [*_free(proc), *(room for group in _groups(proc, cgroups) for room in _allowed(group))]
     return max(0, min(rooms)) if rooms else _unknown()
+
+
+def out_of_memory_kills(proc: Path = PROC) -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
+    for line in _lines(proc / "vmstat"):
+        if line.startswith("oom_kill "):
+            return int(line.split()[1])
+    return 0
 
 
 def _free(proc: Path) -> Iterator[int]:

@@ -105,4 +105,4 @@ def profiles(plan: Plan, place: str) -> Profiles | None:
 def _fitting(todo: Sequence[Run]) -> int:
     """As many workers as have cores of their own."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max((run.threads for run in todo), default=1))
+    return max(1, cores // max((run.cores for run in todo), default=1))

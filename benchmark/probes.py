@@ -26,10 +26,10 @@ PROBING_SECONDS = 60.0
 """For all probes of a plan; what is not measured by then has a coarser forecast."""
 VERSION = 1
 KEYS = (
-    "model", "model_args", "image_size", "channels", "batch_size", "optimizer", "optimizer_args", "augment",
+    "model", "model_args", "image_size", "channels", "share", "optimizer", "optimizer_args", "augment",
     "clip_grad", "threads", "device",
 )  # fmt: skip
-"""Of a run: what its steps' time depends on."""
+"""Of a run: what the time of its steps depends on, for one process, which does its share of a batch."""
 
 
 @dataclass(frozen=True)

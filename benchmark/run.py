@@ -108,6 +108,12 @@ class Run:
         "val/accuracy", "validation metric that picks the best epoch"
     )
     threads: int = key(1, "CPU threads of the job, in every mode", ge=1)
+    processes: int = key(
+        1,
+        "processes that train the run together, each on an equal share of every batch and a GPU, or `threads` "
+        "cores, of its own",
+        ge=1,
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "auto: cuda, else mps, else cpu")
 
     def __hash__(self) -> int:
@@ -134,6 +140,16 @@ class Run:
                 value = getattr(self, each.name)
                 if value != each.metadata["introduced"]:
                     yield each.name, value
+
+    @property
+    def cores(self) -> int:
+        """How many CPU cores the job keeps busy."""
+        return self.threads * self.processes
+
+    @property
+    def share(self) -> int:
+        """Of a full batch: the most images that one process has."""
+        return -(-self.batch_size // self.processes)
 
     @property
     def hyperparameters(self) -> dict[str, Value]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark.machine import out_of_memory_kills
 from benchmark.rundir import NO_SPACE, Failure, RunDir
 from launch import JobState, processes
 from launch.warm import ServerDied, WarmServer
@@ -47,13 +48,13 @@ class Ending:
 
     release: Callable[[], None]
     state: JobState | None = None
-    _kills: int = field(default_factory=processes.out_of_memory_kills)
+    _kills: int = field(default_factory=out_of_memory_kills)
     _looked: float = field(default_factory=time.monotonic)
 
     def look(self) -> None:
         """While the process runs: the kernel counts its kills for the whole machine, and only a late one was ours."""
         if time.monotonic() - self._looked > KILLS_SECONDS:
-            self._looked, self._kills = time.monotonic(), processes.out_of_memory_kills()
+            self._looked, self._kills = time.monotonic(), out_of_memory_kills()
 
     def end(self, code: int | None) -> JobState:
         """``code`` is the exit code, where it is known."""
@@ -64,7 +65,7 @@ class Ending:
 
     def _explain(self, code: int | None) -> Failure:
         now = time.time()
-        if code == -signal.SIGKILL and processes.out_of_memory_kills() > self._kills:
+        if code == -signal.SIGKILL and out_of_memory_kills() > self._kills:
             return Failure("oom", "the kernel killed the process: the machine ran out of memory", time=now)
         if code is None:
             return Failure("killed", "the job ended without a result", time=now)

@@ -35,7 +35,7 @@ class FastLocal(HostProcesses):
         """
         directory = rundir.attempt(attempt).absolute()
         environment = job_environment(run, rundir, directory, data, os.environ, tasks)
-        return self.start(rundir, directory, environment, run.threads if _wants_cores(run) else 0)
+        return self.start(rundir, directory, environment, run.cores if _wants_cores(run) else 0)
 
     def adopt(self, run: Run, rundir: RunDir, attempt: int) -> Job | None:
         """The attempt whose lock is still held."""

@@ -97,7 +97,7 @@ class Local(HostProcesses):
         RunDir(directory / "config").write_run(run)
         request.write(directory)
         environment = {**os.environ, **threads(1)}
-        return Contained(self.start(rundir, directory, environment, run.threads), request.name)
+        return Contained(self.start(rundir, directory, environment, run.cores), request.name)
 
     def adopt(self, run: Run, rundir: RunDir, attempt: int) -> Job | None:
         """The attempt whose watcher lives; containers without one are removed."""

@@ -14,6 +14,7 @@ HOME = Path(__file__).resolve().parent.parent
 CODE = (
     "benchmark/__init__.py",
     "benchmark/failpoints.py",
+    "benchmark/machine.py",
     "benchmark/metric_names.py",
     "benchmark/run.py",
     "benchmark/rundir.py",

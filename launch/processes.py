@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -28,16 +29,18 @@ def is_dead(pid: int) -> bool:
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """Processor seconds of the group that ``pid`` leads, its reaped children included; ``None`` where nothing tells."""
+    """Processor seconds of the group that ``pid`` leads and of what it started, in whatever group that is; reaped
+    children are included.  ``None`` where nothing tells."""
     if not PROC.exists():
         return None
-    seconds = 0.0
+    parents, seconds, counted = {}, {}, set()
     for path in PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = _fields(path)
+            fields, number = _fields(path), int(path.parent.name)
+            parents[number], seconds[number] = int(fields[1]), _cpu_seconds(fields)
             if int(fields[2]) == pid:
-                seconds += _cpu_seconds(fields)
-    return seconds
+                counted.add(number)
+    return sum(seconds[number] for number in seconds if counted.intersection(_line(number, parents)))
 
 
 def cpu_seconds_of(pid: int) -> float:
@@ -62,15 +65,6 @@ def reap_group(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def out_of_memory_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
-    with contextlib.suppress(OSError):
-        for line in (PROC / "vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0
-
-
 def threads() -> int:
     """How many threads this process has, as the kernel counts them."""
     tasks = PROC / "self" / "task"
@@ -79,6 +73,13 @@ def threads() -> int:
 
 def _cpu_seconds(fields: list[str]) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _line(pid: int, parents: Mapping[int, int]) -> Iterator[int]:
+    """A process, its parent, its parent's parent ..."""
+    while pid in parents:
+        yield pid
+        pid = parents[pid]
 
 
 def _fields(stat: Path) -> list[str]:

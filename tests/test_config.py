@@ -310,6 +310,12 @@ def test_a_batch_larger_than_the_training_set_is_an_error():
     ]
 
 
+def test_more_processes_than_images_in_a_batch_are_an_error():
+    assert unresolved(f"{MINIMAL}defaults: {{batch_size: 4, processes: 5}}") == [
+        "experiments.yaml:3:38: 5 processes cannot share a batch of 4; set fewer processes or a larger batch_size"
+    ]
+
+
 def test_a_batch_of_one_is_refused_where_the_model_cannot_be_trained_on_it():
     describe = Describe(batches={"resnet18": 2})
     assert unresolved(f"{MINIMAL}defaults: {{batch_size: 1}}", describe=describe) == [

@@ -87,6 +87,14 @@ def test_larger_batches_take_no_less_memory(run: Run, batch: int, more: int) -> 
     assert sizes[0] <= sizes[1]
 
 
+def test_several_processes_divide_the_work_and_not_the_memory() -> None:
+    one, two, four = (effort(variant(model="lenet5", processes=number, epochs=300)) for number in (1, 2, 4))
+    assert one.seconds > two.seconds > four.seconds > one.seconds / 4
+    assert four.memory > two.memory + BASE > one.memory + 2 * BASE
+    assert (one.steps, one.evaluated) == (two.steps, 2 * two.evaluated)
+    assert two.probed(0.1, 0.0).seconds > one.probed(0.1, 0.0).seconds, "a step of a team has a gradient to exchange"
+
+
 def test_nothing_is_known_in_seconds_before_a_run_has_finished() -> None:
     long, short = variant(epochs=30), RUN
     known = forecast(long, short)

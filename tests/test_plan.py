@@ -124,11 +124,12 @@ def test_status_counts_and_names_what_failed(path: Path, cache: Path, monkeypatc
     assert any("boom" in line for line in summary.lines)
 
 
-def test_auto_workers_share_the_cores_by_threads(path: Path, cache: Path) -> None:
+def test_auto_workers_share_the_cores_by_threads_and_processes(path: Path, cache: Path) -> None:
     runs = make(path, cache).runs
     cores = len(os.sched_getaffinity(0))
     assert settings(LaunchSettings(), None, runs).workers == cores
     assert settings(LaunchSettings(), None, [dataclasses.replace(runs[0], threads=cores)]).workers == 1
+    assert settings(LaunchSettings(), None, [dataclasses.replace(runs[0], processes=cores)]).workers == 1
     assert settings(LaunchSettings(workers=7), None, runs).workers == 7
     assert settings(LaunchSettings(workers=7), 3, runs).workers == 3
 

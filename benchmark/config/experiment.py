@@ -22,7 +22,9 @@ class LaunchSettings:
         "fast_local",
         "fast_local: host processes; local: containers (Docker, SageMaker local mode); aws (SageMaker): not there yet",
     )
-    workers: int | Literal["auto"] = key("auto", "runs at a time; auto: the cores over the threads of a run", ge=1)
+    workers: int | Literal["auto"] = key(
+        "auto", "runs at a time; auto: the cores over those that a run keeps busy", ge=1
+    )
     start: Literal["auto", "fork", "spawn"] = key(
         "auto", "how workers come to be; fork: from a warm server; spawn: a fresh Python each; auto: fork on Linux"
     )

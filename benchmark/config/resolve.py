@@ -72,6 +72,9 @@ def _with_data(cell: Cell, facts: DataFacts, places: _Places) -> Run | None:
     if run.batch_size > train:
         message = f"batch_size {run.batch_size} is more than the {train} training images of {run.data.label}"
         places.add(cell, ("batch_size", "data"), f"{message}; set a smaller batch_size")
+    if run.processes > run.batch_size:
+        message = f"{run.processes} processes cannot share a batch of {run.batch_size}"
+        places.add(cell, ("processes", "batch_size"), f"{message}; set fewer processes or a larger batch_size")
     size = run.image_size or facts.image_size
     if size is None:
         remedy = "give image_size, for example image_size: 64"

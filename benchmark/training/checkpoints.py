@@ -23,6 +23,7 @@ from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoint, Saved
 from benchmark.training.environment import versions
 from benchmark.training.profiling import ResourceMeter
+from benchmark.training.team import Team
 
 KEPT = 2
 _NAME = re.compile(r"epoch-(\d+)\.pt")
@@ -48,6 +49,25 @@ class NoCheckpoints:
 
     def save(self, now: Checkpoint) -> None:
         pass
+
+
+@dataclass(frozen=True)
+class Following:
+    """For the processes of a team: all go on from what the first one finds, and the first one saves.
+
+    Args:
+        keeper: the first process's; the others' is not asked.
+    """
+
+    team: Team
+    keeper: Keeper
+
+    def newest(self) -> Checkpoint | None:
+        return self.team.first(self.keeper.newest)
+
+    def save(self, now: Checkpoint) -> None:
+        if self.team.rank == 0:
+            self.keeper.save(now)
 
 
 @dataclass(frozen=True)

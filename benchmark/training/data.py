@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +41,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, which: slice) -> Split:
+        """Some of its images, one after the other."""
+        return Split(self.images[which], self.labels[which], self.ids[which])
 
     def to(self, device: torch.device | str) -> Split:
         """The same split with its images and labels in a device's memory."""
@@ -88,7 +92,7 @@ def load(directory: Path) -> PreparedData:
     # Mapped "copy on write": torch warns of arrays that cannot be written; nothing here writes.
     whole = Split(torch.from_numpy(images), torch.from_numpy(labels), ids)
     ends = np.cumsum([0, *(header.sizes[name] for name in ("train", "val", "test"))]).tolist()
-    train, val, test = (_part(whole, start, end) for start, end in itertools.pairwise(ends))
+    train, val, test = (whole.part(slice(start, end)) for start, end in itertools.pairwise(ends))
     mean, std = torch.tensor(header.mean), torch.tensor(header.std)
     return PreparedData(train, val, test, header.classes, mean, std, header.digest)
 
@@ -100,17 +104,21 @@ def batches(
     *,
     order: Tensor | None = None,
     drop_single: bool = False,
+    share: Callable[[int], slice] | None = None,
 ) -> Iterator[Batch]:
     """Normalised images and their labels (int64), on ``normalize``'s device, in ``order`` (int64, which images and
     when) or in the split's own.
 
-    ``drop_single`` is for training: a last batch of one image is left out (:func:`steps_per_epoch`).
+    ``drop_single`` is for training: a last batch of one image is left out (:func:`steps_per_epoch`).  ``share`` says
+    which images of a batch of so many are wanted; by default all.
     """
     count = len(split) if order is None else len(order)
     steps = steps_per_epoch(count, batch_size) if drop_single else -(-count // batch_size)
     order = None if order is None else order.to(split.images.device)
     for start in range(0, steps * batch_size, batch_size):
-        images, labels = _cut(split, slice(start, start + batch_size), order)
+        end = min(start + batch_size, count)
+        wanted = share(end - start) if share else slice(0, end - start)
+        images, labels = _cut(split, slice(start + wanted.start, start + wanted.stop), order)
         yield normalize(images), labels.to(normalize.device, non_blocking=True)
 
 
@@ -138,7 +146,3 @@ def _cut(split: Split, part: slice, order: Tensor | None) -> Batch:
         return split.images[part], split.labels[part]
     picked = order[part]
     return split.images.index_select(0, picked), split.labels.index_select(0, picked)
-
-
-def _part(whole: Split, start: int, end: int) -> Split:
-    return Split(whole.images[start:end], whole.labels[start:end], whole.ids[start:end])

@@ -16,13 +16,26 @@ from benchmark.rundir import CalibrationBin, ClassMetrics, Evaluation, RocCurve
 from benchmark.training import calibration
 from benchmark.training.calibration import Calibration
 from benchmark.training.confusion import Confusion, Floats
+from benchmark.training.data import Normalize, Split, batches
 from benchmark.training.metrics import class_names, defined
 from benchmark.training.predicted import Predicted
 from benchmark.training.ranking import roc_aucs, roc_curves
+from benchmark.training.team import Team
 
 CURVE_POINTS = 200
 DIGITS = 6
 """Of the rates on a curve: finer than one image among a million."""
+
+
+def predict_together(
+    model: nn.Module, split: Split, batch_size: int, normalize: Normalize, team: Team
+) -> npt.NDArray[np.float32]:
+    """:func:`predict` of a whole split, each image once and in the split's order; every process of a team does its part
+    with the same network, the buffers included, and has the whole in the end."""
+    team.align(model)
+    part = split.part(team.share(len(split)).own)
+    mine = predict(model, batches(part, batch_size, normalize)) if len(part) else None
+    return np.concatenate([each for each in team.gather(mine) if each is not None])
 
 
 def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> npt.NDArray[np.float32]:

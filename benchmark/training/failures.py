@@ -29,6 +29,14 @@ class DeviceMissing(ValueError):
     """The device that the run names is not on this machine."""
 
 
+class TeamError(ValueError):
+    """The processes that are to train together do not fit the run, the hosts or the devices."""
+
+
+class PeerLost(RuntimeError):
+    """Another of the processes that train together has gone, and did not say why."""
+
+
 class Stopped(BaseException):
     """The job was asked to stop by SIGTERM; not an error of the run."""
 
@@ -37,9 +45,12 @@ KINDS: tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...] = (
     ((Diverged, NotANumber), "diverged"),
     ((MemoryError, torch.OutOfMemoryError), "oom"),
     ((DataMismatch,), "data"),
-    ((ModelError, OptimError, DeviceMissing), "config"),
+    ((ModelError, OptimError, DeviceMissing, TeamError), "config"),
+    ((PeerLost,), "killed"),
     ((Stopped,), "stopped"),
 )
+SECONDARY: tuple[FailureKind, ...] = ("killed", "stopped")
+"""Of the processes that train together: what the failure of another brings about."""
 
 
 def describe_failure(error: BaseException, directories: Sequence[Path] = ()) -> Failure:

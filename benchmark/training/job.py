@@ -11,6 +11,9 @@ local container and in a training job::
 ``BENCHMARK_TASKS`` says what to do: ``train``, ``profile`` (speed, measured apart from quality) or, by default, both.
 ``profile`` alone takes fresh weights and writes ``profile.json`` only.
 
+A run of several processes is trained by workers that torchrun starts over the same script and that do what is said here
+together (:mod:`benchmark.training.team`); the first of them writes.
+
 A job that was killed is started again with the same places, and goes on after its last checkpoint.  Everything heavy is
 imported with this module, so that a process forked from one that has imported it starts at once; importing it computes
 nothing and starts no thread.
@@ -20,9 +23,7 @@ It needs torch, torchvision, timm, numpy, Pillow and safetensors, and nothing el
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
 import signal
 import sys
 import time
@@ -30,11 +31,7 @@ import traceback
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
-import numpy as np
-import numpy.ctypeslib
-import numpy.ma  # these three are imported by numpy and torch at first use, in every job
 import torch
 import torch.utils.serialization
 from safetensors.torch import save
@@ -43,17 +40,23 @@ from torch import nn
 from benchmark.failpoints import reach
 from benchmark.run import Run
 from benchmark.rundir import Event, Predictions, Result, RunDir, atomic
-from benchmark.training.checkpoints import Checkpoints, clear
-from benchmark.training.data import Normalize, PreparedData, Split, batches, load
+from benchmark.training.checkpoints import Checkpoints, Following, NoCheckpoints, clear
+from benchmark.training.data import Normalize, PreparedData, Split, load
 from benchmark.training.environment import environment
-from benchmark.training.evaluate import evaluation, predict
-from benchmark.training.failures import DataMismatch, DeviceMissing, Stopped, describe_failure
+from benchmark.training.evaluate import evaluation, predict_together
+from benchmark.training.failures import SECONDARY, DataMismatch, Stopped, describe_failure
+from benchmark.training.lifeline import SESSION, tie_worker
 from benchmark.training.loop import Trained, train
 from benchmark.training.macs import count_macs
 from benchmark.training.metrics import Scores, scores
-from benchmark.training.models import architecture, build
+from benchmark.training.models import architecture
+from benchmark.training.outset import choose_device, make_model, set_up, shape
 from benchmark.training.places import Places
-from benchmark.training.profiling import ResourceMeter, profile
+from benchmark.training.profiling import ResourceMeter, profile, together
+from benchmark.training.recording import print_error, write_failure
+from benchmark.training.stopping import Bell
+from benchmark.training.team import Alone, Team, is_member, team_of
+from benchmark.training.torchrun import Word, train_together
 
 TASKS = ("train", "profile")
 PROFILE_SECONDS = 1.5
@@ -62,11 +65,18 @@ PROFILE_SECONDS = 1.5
 def main() -> int:
     """Runs the job that the environment describes: 0 when done, 1 with a recorded failure, 74 where the disk would not
     even take the record."""
-    signal.signal(signal.SIGTERM, _stop)
-    places = Places.from_environment(os.environ)
+    bell, places = Bell(), Places.from_environment(os.environ)
+    signal.signal(signal.SIGTERM, bell)
     try:
-        work(RunDir(places.config).read_run(), places, named_tasks(os.environ))
+        run, tasks = RunDir(places.config).read_run(), named_tasks(os.environ)
+        if is_member(run, os.environ):
+            return _work_in_a_team(run, places, tasks, bell)
+        if run.processes == 1 or "train" not in tasks:
+            work(run, places, tasks)
+        elif failure := train_together(run, places, os.environ):
+            return write_failure(failure, places)
     except (Exception, Stopped) as error:
+        bell.silent = True
         return _record(error, places)
     return 0
 
@@ -83,24 +93,25 @@ def named_tasks(variables: Mapping[str, str]) -> tuple[str, ...]:
     return names
 
 
-def work(run: Run, places: Places, tasks: Collection[str] = TASKS) -> None:
+def work(run: Run, places: Places, tasks: Collection[str] = TASKS, team: Team | None = None) -> None:
     """Does the tasks; training only where there is no result yet."""
     reach("job.started")
-    places.remove_unfinished()
-    if "train" in tasks and places.rundir.read_result():
-        return clear(places.rundir)
+    team = team or Alone()
+    if "train" in tasks and team.first(lambda: _is_done(places)):
+        return None
     set_up(run)
-    data, device = _load(run, places.data), choose_device(run.device)
+    data, device = _load(run, places.data), team.device(choose_device(run.device))
     if "train" not in tasks:
         return places.rundir.write_profile(measure(run, make_model(run, data, device), data, device))
-    model = train_and_test(run, data, device, places.rundir)
-    if "profile" in tasks:
+    model = train_and_test(run, data, device, places.rundir, team)
+    if "profile" in tasks and team.rank == 0:
         _profile(run, model, data, device, places.rundir)
     return None
 
 
-def train_and_test(run: Run, data: PreparedData, device: torch.device, rundir: RunDir) -> nn.Module:
-    """Trains, from the last checkpoint on, tests once, and writes ``result.json`` after all that belongs to it.
+def train_and_test(run: Run, data: PreparedData, device: torch.device, rundir: RunDir, team: Team) -> nn.Module:
+    """Trains, from the last checkpoint on, tests once, and writes ``result.json`` after all that belongs to it.  In a
+    team only the first process writes.
 
     Returns:
         the network with the weights of the best epoch.
@@ -108,15 +119,21 @@ def train_and_test(run: Run, data: PreparedData, device: torch.device, rundir: R
     started = time.time()
     with ResourceMeter(device) as meter:
         model, normalize = make_model(run, data, device), Normalize(data.mean, data.std, device)
-        checkpoints = Checkpoints.of(rundir, run.run_id, device, meter, log)
-        trained = train(run, data, model, normalize, EpochWriter(rundir), checkpoints)
-        predictions = {name: _predict(run, model, split, normalize) for name, split in _tested(data)}
-        final = _final_scores(predictions, data.classes)
-        facts = _facts(model, trained, *_shape(data))
+        leads = team.rank == 0
+        checkpoints = Checkpoints.of(rundir, run.run_id, device, meter, log) if leads else NoCheckpoints()
+        tell = EpochWriter(rundir) if leads else _tell_nobody
+        trained = train(run, data, model, normalize, tell, Following(team, checkpoints), team)
+        predictions = {name: _predict(run, model, split, normalize, team) for name, split in _tested(data)}
+        if leads:
+            final = _final_scores(predictions, data.classes)
+            facts = _facts(model, trained, *shape(data))
+    cost = together(team.gather(meter.values))
+    if not leads:
+        return model
     _write_files(rundir, model, predictions, data.classes)
     result = Result(
         run_id=run.run_id,
-        metrics={**final.values, **facts, **meter.values},
+        metrics={**final.values, **facts, **cost},
         undefined=final.undefined,
         best_epoch=trained.best_epoch,
         epochs=trained.epochs,
@@ -136,7 +153,7 @@ def train_and_test(run: Run, data: PreparedData, device: torch.device, rundir: R
 
 def measure(run: Run, model: nn.Module, data: PreparedData, device: torch.device) -> dict[str, float | None]:
     """The ``speed/…`` values of a model on images like the data's."""
-    size, channels = _shape(data)
+    size, channels = shape(data)
     return profile(
         model,
         image_size=size,
@@ -152,37 +169,13 @@ def log(line: str) -> None:
     print(line, flush=True)
 
 
-def set_up(run: Run) -> None:
-    """Threads, seeds and determinism; before anything is computed."""
-    torch.set_num_threads(run.threads)
-    torch.set_flush_denormal(True)
-    random.seed(run.seed)
-    np.random.seed(run.seed)
-    torch.manual_seed(run.seed)
-    if run.device != "cpu" and torch.cuda.is_available():
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` is cuda, else mps, else cpu.
-
-    Raises:
-        DeviceMissing: the device that was asked for is not there.
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(each for each, there in available.items() if there)
-    if not available[name]:
-        raise DeviceMissing(f"device: {name} is not available on this machine; use device: auto")
-    return torch.device(name)
-
-
-def make_model(run: Run, data: PreparedData, device: torch.device) -> nn.Module:
-    """The network that ``run`` names, fresh from the run's seed."""
-    torch.manual_seed(run.seed)
-    model = build(run.model, run.model_args, *_shape(data), len(data.classes))
-    return model.to(device).to(memory_format=torch.channels_last)
+def _is_done(places: Places) -> bool:
+    """Whether there is a result; what belongs to an unfinished attempt is removed."""
+    places.remove_unfinished()
+    if places.rundir.read_result() is None:
+        return False
+    clear(places.rundir)
+    return True
 
 
 def _load(run: Run, directory: Path) -> PreparedData:
@@ -193,18 +186,29 @@ def _load(run: Run, directory: Path) -> PreparedData:
 
 
 def _record(error: BaseException, places: Places) -> int:
-    """Writes down why the job failed, as far as the disk takes it; the exit code."""
-    with contextlib.suppress(OSError):  # the log may be on the disk that is full
-        traceback.print_exception(error)
-    failure = describe_failure(error, places.directories)
+    """Writes down why the job failed; the exit code."""
+    print_error(error)
+    return write_failure(describe_failure(error, places.directories), places)
+
+
+def _work_in_a_team(run: Run, places: Places, tasks: Collection[str], bell: Bell) -> int:
+    """:func:`work` as one of those that train together; the exit code."""
+    tie_worker(os.environ)
+    word, team = Word.begin(places, int(os.environ["RANK"])), None
     try:
-        places.rundir.write_failure(failure)
-    except OSError:
-        return os.EX_IOERR
-    with contextlib.suppress(OSError):
-        places.message.parent.mkdir(parents=True, exist_ok=True)
-        places.message.write_text(f"{failure.kind}: {failure.message}"[:1024], encoding="utf-8")
-    return 1
+        with team_of(run, os.environ) as team:
+            work(run, places, tasks, team)
+    except (Exception, Stopped) as error:
+        bell.silent = True
+        print_error(error)
+        failure = describe_failure(error, places.directories)
+        failure = team.blame(failure, error) if team else failure
+        word.failed(failure)
+        if SESSION not in os.environ and (word.rank == 0 or failure.kind not in SECONDARY):
+            write_failure(failure, places)  # somebody else's torchrun: no job looks at the word
+        return 1
+    word.ended()
+    return 0
 
 
 def _profile(run: Run, model: nn.Module, data: PreparedData, device: torch.device, rundir: RunDir) -> None:
@@ -213,11 +217,6 @@ def _profile(run: Run, model: nn.Module, data: PreparedData, device: torch.devic
         rundir.write_profile(measure(run, model, data, device))
     except (RuntimeError, MemoryError, OSError):
         traceback.print_exc()
-
-
-def _shape(data: PreparedData) -> tuple[int, int]:
-    """Height and width of the images, and their channels."""
-    return int(data.train.images.shape[1]), int(data.train.images.shape[3])
 
 
 def _facts(model: nn.Module, trained: Trained, size: int, channels: int) -> dict[str, float]:
@@ -243,13 +242,17 @@ class EpochWriter:
         log(f"epoch {event.epoch} {numbers}")
 
 
+def _tell_nobody(event: Event) -> None:
+    """The first process tells of an epoch."""
+
+
 def _tested(data: PreparedData) -> Iterator[tuple[str, Split]]:
     yield "val", data.val
     yield "test", data.test
 
 
-def _predict(run: Run, model: nn.Module, split: Split, normalize: Normalize) -> Predictions:
-    log_probs = predict(model, batches(split, run.eval_batch_size, normalize))
+def _predict(run: Run, model: nn.Module, split: Split, normalize: Normalize, team: Team) -> Predictions:
+    log_probs = predict_together(model, split, run.eval_batch_size, normalize, team)
     return Predictions(split.ids, split.labels.numpy(), log_probs)
 
 
@@ -276,10 +279,6 @@ def _write_files(
 def _notes(run: Run, trained: Trained) -> tuple[str, ...]:
     stopped = trained.epochs < run.epochs
     return (f"stopped early after epoch {trained.epochs} of {run.epochs}",) if stopped else ()
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise Stopped(f"asked to stop by {signal.Signals(signum).name}")
 
 
 if __name__ == "__main__":

@@ -55,13 +55,32 @@ class Criterion(nn.Module):
         self.smoothing = run.label_smoothing
         self.gamma = run.focal_gamma if run.criterion == "focal" else 0.0
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        weights = self.get_buffer("weights") if self.weights is not None else None
+    def forward(self, logits: Tensor, labels: Tensor, scale: Tensor | None = None) -> Tensor:
+        """The mean over the batch, or the sum of each image's loss times its ``scale`` (float32, n)."""
+        if scale is not None:
+            return (self._each(logits, labels) * scale).sum()
+        if self.gamma:
+            return self._each(logits, labels).mean()
+        return F.cross_entropy(logits, labels, self._weights, label_smoothing=self.smoothing)
+
+    def scale(self, labels: Tensor) -> Tensor:
+        """With what the losses of a whole batch's images are multiplied so that their sum is the mean: (n,) float32.
+        Torch's mean is over the classes' weights, where there are any, that of the focal loss over the images."""
+        weights = self._weights
+        if weights is None or self.gamma:
+            return torch.full((len(labels),), 1 / len(labels), device=labels.device)
+        return (1 / weights[labels].sum()).expand(len(labels))
+
+    @property
+    def _weights(self) -> Tensor | None:
+        return self.get_buffer("weights") if self.weights is not None else None
+
+    def _each(self, logits: Tensor, labels: Tensor) -> Tensor:
+        loss = F.cross_entropy(logits, labels, self._weights, label_smoothing=self.smoothing, reduction="none")
         if not self.gamma:
-            return F.cross_entropy(logits, labels, weights, label_smoothing=self.smoothing)
-        loss = F.cross_entropy(logits, labels, weights, label_smoothing=self.smoothing, reduction="none")
+            return loss
         truth = logits.softmax(1).gather(1, labels[:, None])[:, 0]
-        return ((1 - truth).clamp_min(0) ** self.gamma * loss).mean()
+        return (1 - truth).clamp_min(0) ** self.gamma * loss
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:

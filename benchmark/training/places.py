@@ -35,6 +35,11 @@ class Places:
         """Those that a job writes to."""
         return self.rundir.path, self.rundir.checkpoint, self.rundir.model.parent, self.message.parent
 
+    @property
+    def ranks(self) -> Path:
+        """Where processes that train together tell the job how they ended."""
+        return self.message.parent / "ranks"
+
     def remove_unfinished(self) -> None:
         """What a killed attempt had written under a temporary name (``benchmark.rundir.atomic``)."""
         finals = [self.rundir.path / name for name in OUTPUTS]

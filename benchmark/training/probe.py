@@ -20,8 +20,8 @@ import torch
 
 from benchmark.run import Run
 from benchmark.training.data import Normalize, PreparedData, Split
-from benchmark.training.job import choose_device, make_model, set_up
 from benchmark.training.loop import Learner
+from benchmark.training.outset import choose_device, make_model, set_up
 
 STEPS = 2
 """So many steps are timed, after one to warm up."""
@@ -57,7 +57,7 @@ def _random_data(run: Run, classes: int) -> PreparedData:
     """One batch to train on, and as many images to evaluate."""
     assert run.image_size is not None
     assert run.channels is not None
-    shape = (max(2, run.batch_size), run.image_size, run.image_size, run.channels)
+    shape = (max(2, run.share), run.image_size, run.image_size, run.channels)
     images = torch.randint(256, shape, dtype=torch.uint8)
     split = Split(images, torch.arange(len(images)) % classes, np.arange(len(images)).astype(np.str_))
     level = torch.full((run.channels,), 0.5)

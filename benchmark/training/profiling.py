@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -109,6 +109,14 @@ class ResourceMeter:
     def carry(self, spent: Mapping[str, float]) -> None:
         """Adds what an interrupted attempt had :meth:`spent`."""
         self._earlier = {name: value + spent[name] for name, value in self._earlier.items()}
+
+
+def together(values: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """What a team cost, from each process's ``values``: processor time and memory are sums, the others the first's."""
+    added = ("cost/cpu_seconds", "cost/peak_memory_bytes", "cost/peak_gpu_memory_bytes")
+    return {
+        name: sum(each[name] or 0.0 for each in values) if name in added else value for name, value in values[0].items()
+    }
 
 
 def peak_memory() -> int:

@@ -7,7 +7,7 @@ dropout and whatever else a network or an optimizer draws.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,17 @@ def restore(state: Mapping[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(state["device"], device)
     elif device.type == "mps":
         torch.mps.set_rng_state(state["device"])
+
+
+def packed(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The states of one process, or of several that train together, in the order of their ranks."""
+    return dict(states[0]) if len(states) == 1 else {"ranks": list(states)}
+
+
+def unpacked(state: Mapping[str, Any], rank: int) -> Mapping[str, Any]:
+    """That of one process."""
+    found: Mapping[str, Any] = state["ranks"][rank] if "ranks" in state else state
+    return found
 
 
 def _device_state(device: torch.device) -> torch.Tensor | None:
