@@ -316,6 +316,13 @@ def test_more_processes_than_images_in_a_batch_are_an_error():
     ]
 
 
+def test_processes_that_cannot_be_divided_among_the_hosts_are_an_error():
+    assert unresolved(f"{MINIMAL}defaults: {{processes: 3}}\nlaunch: {{hosts: 2}}") == [
+        "experiments.yaml:3:24: 3 processes cannot be divided among 2 hosts (launch: hosts); set processes: 2, or "
+        "fewer hosts"
+    ]
+
+
 def test_a_batch_of_one_is_refused_where_the_model_cannot_be_trained_on_it():
     describe = Describe(batches={"resnet18": 2})
     assert unresolved(f"{MINIMAL}defaults: {{batch_size: 1}}", describe=describe) == [

@@ -212,7 +212,7 @@ def link(name: str, site: Path) -> None:
 
 
 def test_early_stopping_stops_and_keeps_the_best(base: Run, data: Path) -> None:
-    run = dataclasses.replace(base, epochs=12, early_stopping=2, lr=1e-9)
+    run = dataclasses.replace(base, epochs=12, early_stopping=2, lr=1e-12)
     set_up(run)
     prepared, events = load(data), []
     model = make_model(run, prepared, torch.device("cpu"))

@@ -202,3 +202,23 @@ def test_what_is_missing_is_told_before_the_first_run(tmp_path: Path, cache: Pat
     assert "there is no image no-such-image:1 on this machine" in output
     assert not (command.home / "results" / "tiny" / "runs").exists()
     assert "no-such-image" in command("doctor", code=3)
+
+
+def test_two_processes_and_two_hosts_train_one_run_with_the_bits_of_host_processes(tmp_path: Path, cache: Path) -> None:
+    """Without batch normalisation, close to what one process comes to."""
+    yaml = YAML.replace("MODELS", "lenet5").replace("PROFILE", "false")
+    found = {}
+    for name, mode, processes, hosts in (
+        ("alone", "fast_local", 1, 1), ("processes", "fast_local", 2, 1), ("inside", "local", 2, 1),
+        ("hosts", "local", 2, 2),
+    ):  # fmt: skip
+        text = yaml.replace("MODE", f"{mode}, hosts: {hosts}").replace(
+            "epochs: 2", f"epochs: 2, processes: {processes}"
+        )
+        command = made(tmp_path / name, cache, text)
+        command("run")
+        (found[name],) = quality(command.leaderboard()).values()
+    assert found["processes"] == found["inside"] == found["hosts"]
+    assert found["processes"] == pytest.approx(found["alone"], abs=1e-4)
+    assert found["processes"] != found["alone"], "the same bits: did two processes train?"
+    assert ours() == []

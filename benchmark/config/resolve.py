@@ -75,6 +75,9 @@ def _with_data(cell: Cell, facts: DataFacts, places: _Places) -> Run | None:
     if run.processes > run.batch_size:
         message = f"{run.processes} processes cannot share a batch of {run.batch_size}"
         places.add(cell, ("processes", "batch_size"), f"{message}; set fewer processes or a larger batch_size")
+    if run.processes % (hosts := places.experiment.launch.hosts):
+        message = f"{run.processes} process{'es' * (run.processes != 1)} cannot be divided among {hosts} hosts"
+        places.add(cell, ("processes",), f"{message} (launch: hosts); set processes: {hosts}, or fewer hosts")
     size = run.image_size or facts.image_size
     if size is None:
         remedy = "give image_size, for example image_size: 64"

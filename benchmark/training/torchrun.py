@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -147,7 +148,7 @@ def _supervised() -> dict[str, str]:
 
 
 def _network(variables: Mapping[str, str], hosts: Hosts) -> dict[str, str]:
-    """Between hosts: the interface that SageMaker names."""
+    """Between hosts: the interface that SageMaker names, if it is there; local mode names one that is not."""
     name = variables.get("SM_NETWORK_INTERFACE_NAME")
-    wanted = name and len(hosts.names) > 1
+    wanted = len(hosts.names) > 1 and name in (each for _, each in socket.if_nameindex())
     return dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), name) if name and wanted else {}
