@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import site
 import subprocess
 import sys
 import sysconfig
@@ -63,23 +62,19 @@ def missing(requirements: Path) -> list[str]:
 
 def install(lacking: list[str]) -> None:
     """Raises:
-    Unusable: pip cannot.
+    Unusable: there is no network to get it from, or pip cannot.
     """
-    print(f"the image lacks {', '.join(lacking)}: installing", flush=True)
+    lacks, remedy = f"the image lacks {', '.join(lacking)}", "take an image that has it (launch/Dockerfile)"
+    if os.environ.get("BENCHMARK_ISOLATED"):
+        raise Unusable(f"{lacks}, and has no network to get it (launch: network_isolation): {remedy}", os.EX_CONFIG)
+    print(f"{lacks}: installing", flush=True)
     environment = {**os.environ, "PIP_BREAK_SYSTEM_PACKAGES": "1"}
     command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *lacking]
     if not os.access(sysconfig.get_path("purelib"), os.W_OK):
         command.insert(4, "--user")
-        sys.path.append(site.getusersitepackages())
     done = subprocess.run(command, env=environment, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        isolated = bool(os.environ.get("BENCHMARK_ISOLATED"))
-        why = " without a network (launch: network_isolation)" if isolated else ""
-        raise Unusable(
-            f"the image lacks {', '.join(lacking)}, and pip could not install it{why}: take an image that has it "
-            "(launch/Dockerfile)",
-            os.EX_CONFIG if isolated else os.EX_UNAVAILABLE,
-        )
+        raise Unusable(f"{lacks}, and pip could not install it: {remedy}", os.EX_UNAVAILABLE)
 
 
 def _fulfilled(line: str) -> bool:

@@ -318,7 +318,7 @@ def test_more_processes_than_images_in_a_batch_are_an_error():
 
 def test_processes_that_cannot_be_divided_among_the_hosts_are_an_error():
     assert unresolved(f"{MINIMAL}defaults: {{processes: 3}}\nlaunch: {{hosts: 2}}") == [
-        "experiments.yaml:3:24: 3 processes cannot be divided among 2 hosts (launch: hosts); set processes: 2, or "
+        "experiments.yaml:3:23: 3 processes cannot be divided among 2 hosts (launch: hosts); set processes: 2, or "
         "fewer hosts"
     ]
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from launch import Job, bootstrap, containers
 from launch.container import Request
 from launch.engine import IMAGE
 from launch.local import LIBRARIES, Local
-from tests.docker_support import CONTAINERS, docker, launcher, ours
+from tests.docker_support import COMMAND, CONTAINERS, docker, launcher, ours, put
 
 pytestmark = [pytest.mark.slow, CONTAINERS]
 
@@ -56,6 +56,13 @@ def end_of(job: Job, seconds: float = 90.0) -> Failure | None:
     return job.poll().failure
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _servers_end() -> Iterator[None]:
+    yield
+    for settings in ({}, {"memory_gib": 0.25}, {"hosts": 2, "network_isolation": True}):
+        launcher(**settings).__exit__(None, None, None)
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     found = tmp_path / "data: with a colon"
@@ -73,9 +80,8 @@ def rundir(tmp_path: Path) -> RunDir:
 
 def run(rundir: RunDir, data: Path, program: str, **settings: object) -> Failure | None:
     """One attempt; the failure that it left."""
-    with launcher(rundir.checkpoint, WRITE + program, settings) as local:
-        job = local.submit(ODD, rundir, 1, data)
-        end_of(job)
+    put(rundir.checkpoint, WRITE + program)
+    end_of(launcher(**settings).submit(ODD, rundir, 1, data))
     return rundir.read_failure()
 
 
@@ -191,14 +197,14 @@ def test_term_reaches_the_program_and_a_deaf_one_is_killed_after_its_grace(rundi
         "signal.signal(signal.SIGTERM, on_term)\n"
     )
     deaf = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    for program, limit in ((listening, 3.0), (deaf, 3.0)):
-        with launcher(rundir.checkpoint, WRITE + program + READY + "time.sleep(120)\n", {"grace": limit}) as local:
-            job = local.submit(ODD, rundir, 1, data)
-            wait_for((rundir.checkpoint / "ready").exists)
-            job.cancel()
-            asked = time.monotonic()
-            end_of(job)
-            took = time.monotonic() - asked
+    for program in (listening, deaf):
+        put(rundir.checkpoint, WRITE + program + READY + "time.sleep(120)\n")
+        job = launcher().submit(ODD, rundir, 1, data)
+        wait_for((rundir.checkpoint / "ready").exists)
+        job.cancel()
+        asked = time.monotonic()
+        end_of(job)
+        took = time.monotonic() - asked
         failure = rundir.read_failure()
         assert failure is not None
         assert failure.kind == "stopped"
@@ -210,35 +216,53 @@ def test_term_reaches_the_program_and_a_deaf_one_is_killed_after_its_grace(rundi
 
 
 def test_a_job_stopped_before_its_container_is_there_does_not_run_on(rundir: RunDir, data: Path) -> None:
-    with launcher(rundir.checkpoint, WRITE + "import time; time.sleep(120)") as local:
-        job = local.submit(ODD, rundir, 1, data)
-        wait_for((rundir.attempt(1) / "sagemaker.txt").exists)
-        job.cancel()
-        end_of(job, 60)
+    put(rundir.checkpoint, WRITE + "import time; time.sleep(120)")
+    job = launcher().submit(ODD, rundir, 1, data)
+    wait_for((rundir.attempt(1) / "sagemaker.txt").exists)
+    job.cancel()
+    end_of(job, 60)
     assert ours() == []
 
 
 def test_a_watcher_that_is_killed_takes_its_containers_along(rundir: RunDir, data: Path) -> None:
-    with launcher(rundir.checkpoint, WRITE + READY + "import time; time.sleep(120)") as local:
-        job = local.submit(ODD, rundir, 1, data)
-        wait_for((rundir.checkpoint / "ready").exists)
-        assert len(ours(["container"])) == 1
-        used = job.cpu_seconds()
-        assert used is not None
-        assert used > 0
-        os.killpg(int((rundir.attempt(1) / "pid").read_text()), signal.SIGKILL)
-        failure = end_of(job)
+    put(rundir.checkpoint, WRITE + READY + "import time; time.sleep(120)")
+    job = launcher().submit(ODD, rundir, 1, data)
+    wait_for((rundir.checkpoint / "ready").exists)
+    assert len(ours(["container"])) == 1
+    os.killpg(int((rundir.attempt(1) / "pid").read_text()), signal.SIGKILL)
+    failure = end_of(job)
     assert failure is not None
     assert failure.kind == "killed"
     assert ours() == []
 
 
+def test_processor_time_tells_a_container_that_works_from_one_that_hangs(rundir: RunDir, data: Path) -> None:
+    put(rundir.checkpoint, WRITE + READY + "import time\n"
+        "while not pathlib.Path(os.environ['SM_CHECKPOINT_DIR'], 'hang').exists(): sum(range(10**5))\n" + READY
+        + "time.sleep(120)")  # fmt: skip
+    job = launcher().submit(ODD, rundir, 1, data)
+    assert job.cpu_seconds() is None, "nobody knows yet"
+    wait_for((rundir.checkpoint / "ready").exists)
+    before = job.cpu_seconds()
+    assert before is not None
+    wait_for(lambda: (job.cpu_seconds() or 0.0) > before + 0.5)
+    (rundir.checkpoint / "ready").unlink()
+    (rundir.checkpoint / "hang").touch()
+    wait_for((rundir.checkpoint / "ready").exists)
+    time.sleep(0.5)
+    hanging = job.cpu_seconds()
+    time.sleep(1.5)
+    assert job.cpu_seconds() == hanging
+    job.cancel()
+    end_of(job)
+
+
 def test_an_attempt_is_adopted_and_one_without_a_watcher_is_removed(rundir: RunDir, data: Path) -> None:
     released = "import time\nwhile not pathlib.Path(os.environ['SM_CHECKPOINT_DIR'], 'go').exists(): time.sleep(0.1)\n"
-    with launcher(rundir.checkpoint, WRITE + READY + released + "finish()") as local:
-        started = local.submit(ODD, rundir, 1, data)
-        wait_for((rundir.checkpoint / "ready").exists)
-    with launcher(rundir.checkpoint, WRITE) as another:
+    put(rundir.checkpoint, WRITE + READY + released + "finish()")
+    started = launcher().submit(ODD, rundir, 1, data)
+    wait_for((rundir.checkpoint / "ready").exists)
+    with Local(command=COMMAND) as another:
         job = another.adopt(ODD, rundir, 1)
         assert job is not None
         (rundir.checkpoint / "go").touch()
@@ -249,8 +273,7 @@ def test_an_attempt_is_adopted_and_one_without_a_watcher_is_removed(rundir: RunD
     name = Request.read(rundir.attempt(1)).run
     docker("run", "--detach", "--label", f"{containers.RUN}={name}", "--label", f"{containers.ATTEMPT}=x",
            IMAGE, "sleep", "60")  # fmt: skip
-    with launcher(rundir.checkpoint, WRITE) as another:
-        assert another.adopt(ODD, rundir, 1) is None
+    assert launcher().adopt(ODD, rundir, 1) is None
     assert ours() == []
 
 
@@ -260,8 +283,8 @@ def test_two_experiments_of_the_same_name_do_not_kill_each_other(tmp_path: Path,
     together = "import time\nwhile not pathlib.Path(os.environ['SM_CHECKPOINT_DIR'], 'go').exists(): time.sleep(0.1)\n"
     for each in rundirs:
         each.path.mkdir(parents=True)
-        with launcher(each.checkpoint, WRITE + READY + together + "finish()") as local:
-            jobs.append(local.submit(ODD, each, 1, data))
+        put(each.checkpoint, WRITE + READY + together + "finish()")
+        jobs.append(launcher().submit(ODD, each, 1, data))
     for each in rundirs:
         wait_for((each.checkpoint / "ready").exists)
     assert len(ours(["container"])) == len(ours(["network"])) == 2
