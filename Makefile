@@ -13,10 +13,12 @@ quick: $(VENV)/installed
 	$(BIN)/python -m benchmark run experiments/quick.yaml
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(MEASURED)
 
-test-all: $(VENV)/installed-test
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+# Everything: first the quick ones, as `make test` does, then the slow ones, and the coverage of both.
+test-all: MEASURED := --cov --cov-report=
+test-all: test
+	$(BIN)/python -m pytest -m slow --cov --cov-append --cov-report=term --cov-fail-under=90
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check

@@ -18,6 +18,7 @@ import numpy as np
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 from launch import Job, JobState, Unavailable, containers, deep_learning, engine
+from launch.attempts import is_locked
 from launch.container import CHANNELS, Request
 from launch.engine import IMAGE
 from launch.host import ALLOCATOR, HostProcesses, Start, threads
@@ -91,7 +92,8 @@ class Local(HostProcesses):
         """
         directory = rundir.attempt(attempt).absolute()
         request = self._request(run, rundir, directory, data, tasks)
-        containers.remove(containers.RUN, request.run)
+        if not is_locked(rundir):
+            containers.remove(containers.RUN, request.run)
         rundir.checkpoint.mkdir(parents=True, exist_ok=True)
         (directory / "config").mkdir(exist_ok=True)
         RunDir(directory / "config").write_run(run)

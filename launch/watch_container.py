@@ -8,6 +8,7 @@ compose say is in ``sagemaker.txt``.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -27,7 +28,7 @@ if __name__ == "__main__":
 
 from benchmark import rundir
 from benchmark.failpoints import reach
-from benchmark.rundir import Failure, FailureKind, RunDir, sync_directory
+from benchmark.rundir import NO_SPACE, Failure, FailureKind, RunDir, sync_directory
 from launch import containers, payload
 from launch.container import OUTPUTS, Request
 from launch.containers import End
@@ -133,11 +134,11 @@ class Watch:
 
     def _failure(self, ends: dict[str, End | None], problem: str) -> Failure | None:
         """Why there is no result, as far as it can be told from outside."""
+        if self.rundir.read_result():
+            return None
         if any(each is not None and each.out_of_memory for each in ends.values()):
             limit = f"{self.request.memory / 2**30:g} GiB" if self.request.memory else "all that there was"
             return Failure("oom", f"the container was killed: it used more memory than {limit} (launch: memory_gib)")
-        if self.rundir.read_result():
-            return None
         if self.stopped:
             return Failure("stopped", "the container was asked to stop")
         codes = {host: each.code for host, each in ends.items() if each is not None}
@@ -157,6 +158,8 @@ class Watch:
         said = message.read_text(errors="replace").strip() if code in EXITS and message.is_file() else ""
         if code - 128 in DEADLY:
             return Failure("killed", f"the program in the container was killed by {signal.Signals(code - 128).name}")
+        if code == os.EX_IOERR:
+            said = f"the program in the container could not write its files: {NO_SPACE}"
         text = said or f"the program in the container ended with exit code {code} and without a result"
         return Failure(EXITS.get(code, "error"), text)
 
@@ -169,7 +172,11 @@ def main() -> int:
     with _redirected(attempt / CHATTER) as log:
         watch = Watch(request, attempt, train, log)
         signal.signal(signal.SIGTERM, watch.on_term)
-        return watch.to_the_end()
+        try:
+            return watch.to_the_end()
+        except OSError as error:
+            traceback.print_exc()
+            return os.EX_IOERR if error.errno in (errno.ENOSPC, errno.EDQUOT) else 1
 
 
 def _own_cores() -> tuple[int, ...]:

@@ -177,6 +177,7 @@ def test_files_belong_to_a_user_who_is_not_root() -> None:
             "NaN",
         ),
         ("x = b'1' * (400 << 20)", "oom", "0.25 GiB"),
+        ("os._exit(74)", "infrastructure", "no space left"),
     ],
 )
 def test_each_end_is_told_by_its_kind(rundir: RunDir, data: Path, program: str, kind: str, message: str) -> None:

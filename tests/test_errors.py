@@ -11,12 +11,13 @@ from benchmark.lock import Busy
 from benchmark.mlflow_store import TrackingError
 from benchmark.rundir import BrokenFile
 from benchmark.session import UsageProblem
-from launch import ModeError
+from launch import ModeError, Unavailable
 
 EXPECTED = {
     2: [ConfigError([Problem("a", 1, 1, "b")]), DataError(""), ModeError(""), UsageProblem("")],
     3: [
         WrongPackage(""),
+        Unavailable(""),
         CatalogueError(""),
         Busy(""),
         JournalError(""),

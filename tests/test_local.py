@@ -194,6 +194,7 @@ def test_one_configuration_without_any_other_argument(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 of 1 runs done" in done.stdout
     (result,) = tmp_path.glob("results/run-training/runs/*/result.json")
+    assert RunDir(result.parent).read_profile(), "the speed was not measured"
     assert json.loads(result.read_text())["environment"]["image"].startswith("torch-image-benchmark:")
 
 

@@ -150,5 +150,6 @@ def _supervised() -> dict[str, str]:
 def _network(variables: Mapping[str, str], hosts: Hosts) -> dict[str, str]:
     """Between hosts: the interface that SageMaker names, if it is there; local mode names one that is not."""
     name = variables.get("SM_NETWORK_INTERFACE_NAME")
-    wanted = len(hosts.names) > 1 and name in (each for _, each in socket.if_nameindex())
-    return dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), name) if name and wanted else {}
+    if not name or len(hosts.names) == 1 or name not in [each for _, each in socket.if_nameindex()]:
+        return {}
+    return dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), name)
