@@ -181,8 +181,9 @@ def _mlflow(tracking: str | None) -> Finding:
 
 def _docker(image: str | None, *, needed: bool) -> Finding:
     """The image counts where it is needed, or named."""
-    found = engine.find(image or (IMAGE if needed else None))
+    image = image or (IMAGE if needed else None)
+    found = engine.find(image)
     if isinstance(found, engine.Missing):
         remedy = found.remedy if needed else f"{found.remedy} (for mode local only)"
         return Finding("Docker", "wrong" if needed else "missing", found.what, remedy)
-    return Finding("Docker", "ok", f"engine {found.server}, compose {found.compose}")
+    return Finding("Docker", "ok", f"engine {found.server}, compose {found.compose}{f', image {image}' * bool(image)}")
