@@ -50,12 +50,10 @@ class Portions:
             yield Portion(changed, labels, share.counting, self._scale(whole, share))
 
     def _seen(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        def share(whole: int) -> slice:
+        def seen(whole: int) -> slice:
             return self.team.share(whole).seen
 
-        return batches(
-            self.split, self.run.batch_size, self.normalize, order=order, drop_single=True, share=share
-        )  # fmt: skip
+        return batches(self.split, self.run.batch_size, self.normalize, order=order, drop_single=True, share=seen)
 
     def _scale(self, labels: Tensor, share: Share) -> Tensor | None:
         if self.team.size == 1:
