@@ -70,7 +70,7 @@ def main() -> None:
     type=click.IntRange(min=1),
     help="Runs at a time; default: the YAML's.",
 )
-@click.option("--mode", help="fast_local; over the YAML's launch.mode.")
+@click.option("--mode", help="fast_local or local; over the YAML's launch.mode.")
 @click.option(
     "--retry",
     multiple=True,
