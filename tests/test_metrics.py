@@ -282,7 +282,7 @@ def test_scoring_imports_neither_scikit_learn_nor_torch():
 
 
 @pytest.mark.slow
-def test_fifty_thousand_images_of_a_thousand_classes_are_scored_like_scikit_learn_and_in_seconds():
+def test_fifty_thousand_images_of_a_thousand_classes_are_scored_like_scikit_learn_and_sooner():
     random = np.random.default_rng(0)
     labels = random.permutation(np.arange(50_000) % 1000)
     logits = random.standard_normal((50_000, 1000), dtype=np.float32)
@@ -290,10 +290,12 @@ def test_fifty_thousand_images_of_a_thousand_classes_are_scored_like_scikit_lear
     log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     start = time.process_time()
     measured = scores(labels, log_probs)
-    assert time.process_time() - start < 15, "measured 2 s on an idle core"
+    ours = time.process_time() - start
     some = range(0, 1000, 200)
+    start = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         areas = [sk.roc_auc_score(labels == each, log_probs[:, each]) for each in some]
+    assert ours < (time.process_time() - start) / len(some) * 1000, "scores of all classes, against areas alone"
     np.testing.assert_allclose(roc_aucs(labels, log_probs)[list(some)], areas, atol=CLOSE)
     assert measured.undefined == {}
