@@ -10,13 +10,13 @@ import dataclasses
 import gc
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import click
 
 from benchmark import __version__
 from benchmark.cli_first import data, doctor, init, models, schema
-from benchmark.cli_options import common, in_seconds, only_option, print_json, teller
+from benchmark.cli_options import ask_what_becomes_of_jobs, common, in_seconds, only_option, print_json, teller
 from benchmark.cli_runs import logs, reproduce, rm, stop
 from benchmark.data.telling import told
 
@@ -70,7 +70,13 @@ def main() -> None:
     type=click.IntRange(min=1),
     help="Runs at a time; default: the YAML's.",
 )
-@click.option("--mode", help="fast_local or local; over the YAML's launch.mode.")
+@click.option("--mode", help="fast_local, local or aws; over the YAML's launch.mode.")
+@click.option(
+    "--on-interrupt",
+    type=click.Choice(["leave", "stop"]),
+    help="After Ctrl-C: leave training jobs in AWS to run, or stop them; without it you are asked.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before money is spent in AWS.")
 @click.option(
     "--retry",
     multiple=True,
@@ -90,6 +96,8 @@ def run(
     detach: bool,
     workers: int | None,
     mode: str | None,
+    on_interrupt: Literal["leave", "stop"] | None,
+    yes: bool,
     retry: tuple[str, ...],
     stale: str,
 ) -> None:
@@ -100,19 +108,32 @@ def run(
         click.echo(start(sys.argv[1:], experiment, settings, results))
         return
     from benchmark.session import Options, Session
+    from benchmark.sweep_events import Stopping
     from benchmark.terminal import choose
 
     options = Options(
-        workers=workers, mode=mode, retry=retry, rerun_stale=stale == "rerun", only=only, limit=limit, max_time=max_time
+        workers=workers,
+        mode=mode,
+        retry=retry,
+        rerun_stale=stale == "rerun",
+        only=only,
+        limit=limit,
+        on_interrupt=on_interrupt,
+        max_time=max_time,
     )
     session = Session.open(experiment, settings, results, options)
     say = teller(as_json)
     say(session.opening)
+    if session.costs_money and not yes and sys.stdin.isatty():
+        click.confirm("Start?", abort=True, err=as_json)
     expected = session.site.forecast.seconds
     view = choose(session.narrator, say, as_json, todo=session.todo, workers=session.workers, expected=expected)
     with view as terminal:
         for event in session.events():
             terminal.show(event)
+            if isinstance(event, Stopping) and event.how == "ask" and sys.stdin.isatty():
+                with terminal.paused():
+                    session.interrupt.choice = ask_what_becomes_of_jobs(err=as_json)
     summary = session.conclude()
     for line in summary.lines:
         say(line)

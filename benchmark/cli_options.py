@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -50,6 +50,13 @@ def in_seconds(ctx: click.Context, param: click.Parameter, value: str | None) ->
     if total := 3600 * hours + 60 * minutes + seconds:
         return float(total)
     raise click.BadParameter(f"{value!r} is no time; write 45s, 90m, 2h or 1h30m", ctx, param)
+
+
+def ask_what_becomes_of_jobs(*, err: bool) -> Literal["leave", "stop"]:
+    """Of training jobs in AWS, after Ctrl-C."""
+    choices = click.Choice(["leave", "stop"])
+    answer = click.prompt("leave them running, or stop them?", type=choices, default="leave", err=err)
+    return "stop" if answer == "stop" else "leave"
 
 
 def teller(as_json: bool) -> Callable[[str], None]:

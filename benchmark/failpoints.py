@@ -25,6 +25,10 @@ POINTS = (
     "job.finished",  # result.json is there
     "container.ended",  # its outputs are not in the run directory
     "container.collected",  # all of them are but result.json
+    "aws.recorded",  # the request of a training job is written down, and not sent
+    "aws.created",  # SageMaker has the job, and its answer is lost
+    "aws.ended",  # the job has ended, nothing of it is in the run directory
+    "aws.collected",  # all of it is but result.json
     "publish.created",  # MLflow has made the run, and its reply is lost
     "publish.epochs",  # MLflow has the curve
     "publish.uncommitted",  # MLflow has all but the commit tag

@@ -21,7 +21,8 @@ from benchmark.plan import Plan
 from benchmark.preparing import UsageProblem
 from benchmark.run import Run
 from benchmark.rundir import RunDir
-from launch.fast_local import is_locked
+from launch.aws_record import is_open
+from launch.living import is_under_way
 
 FOLLOW_SECONDS = 0.5
 PART = 1 << 20
@@ -62,6 +63,9 @@ def log(plan: Plan, run: Run, *, follow: bool = False) -> Iterator[bytes]:
     rundir, attempt, place = _rundir(plan, run), 0, 0
     if not rundir.last_attempt:
         raise UsageProblem(f"run {run.run_id} has not been started")
+    if is_open(rundir):  # it is written in AWS, and fetched when the job has ended
+        yield from _remote_log(rundir, follow=follow)
+        return
     while True:
         alive = follow and _is_alive(plan, rundir)  # looked at before reading: what is written until then is read
         if rundir.last_attempt != attempt:
@@ -74,6 +78,12 @@ def log(plan: Plan, run: Run, *, follow: bool = False) -> Iterator[bytes]:
         time.sleep(FOLLOW_SECONDS)
 
 
+def _remote_log(rundir: RunDir, *, follow: bool) -> Iterator[bytes]:
+    from launch.aws_log import tail
+
+    return tail(rundir, follow=follow)
+
+
 def stop_run(plan: Plan, run: Run) -> str:
     """Asks the sweep to stop one run, which is then recorded as failed, of kind ``stopped``; what to say.
 
@@ -81,7 +91,7 @@ def stop_run(plan: Plan, run: Run) -> str:
         UsageProblem: the run is not under way.
     """
     rundir = _rundir(plan, run)
-    if not (rundir.lock_path.exists() and is_locked(rundir)):
+    if not is_under_way(rundir):
         raise UsageProblem(f"run {run.run_id} is not under way")
     if holder(plan.directory) is None:
         raise UsageProblem(f"no sweep watches over run {run.run_id}: `run` adopts it, then `stop` stops it")
@@ -111,7 +121,7 @@ def _rundir(plan: Plan, run: Run) -> RunDir:
 
 def _is_alive(plan: Plan, rundir: RunDir) -> bool:
     """Whether more may be written: the job lives, or a sweep may try the run again."""
-    if rundir.lock_path.exists() and is_locked(rundir):
+    if is_under_way(rundir):
         return True
     ended = (rundir.path / "result.json").exists() or (rundir.path / "failure.json").exists()
     return not ended and holder(plan.directory) is not None

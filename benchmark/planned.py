@@ -16,6 +16,7 @@ from benchmark.plan import Plan, PlannedRun
 from benchmark.preparing import UsageProblem
 from benchmark.probes import Probes
 from benchmark.run import Run
+from launch import is_remote
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Found:
         """How long those of them that are new will take, with the YAML's workers."""
         new = [cell.run for cell in self.cells if cell.state == "new"]
         launch = self.plan.experiment.launch
-        workers = preparing.settings(launch, None, new).workers
+        remote = is_remote(launch.mode)
+        workers = preparing.settings(launch, None, new, remote=remote).workers
         return estimate(new, self.plan.forecast(), workers, launch.price_per_hour)
 
 

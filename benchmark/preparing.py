@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from benchmark import forecast
 from benchmark.attempt import Limits
+from benchmark.budget import Budget
 from benchmark.config.experiment import LaunchSettings
 from benchmark.data import datasets
+from benchmark.forecast import Forecast
 from benchmark.mlflow_store import sqlite_path
 from benchmark.plan import Plan, PlannedRun
+from benchmark.prices import Prices
 from benchmark.profiles import Profiles
 from benchmark.run import Run
+from benchmark.rundir import RunDir
 from benchmark.sweep import Settings
+from launch.aws_record import is_open
 
 MEMORY_SHARE = 0.9
 """Of the memory that is free, for workers; the rest is for the orchestrator and for errors of the forecast."""
@@ -87,12 +93,86 @@ def places(plan: Plan, uri: str) -> Iterable[Path]:
 
 
 def settings(
-    launch: LaunchSettings, workers: int | None, todo: Sequence[Run], most_seconds: float | None = None
+    launch: LaunchSettings,
+    workers: int | None,
+    todo: Sequence[Run],
+    most_seconds: float | None = None,
+    *,
+    remote: bool = False,
 ) -> Settings:
-    """How to sweep; ``workers`` and ``most_seconds`` are what the command line says."""
-    count = workers or (launch.workers if isinstance(launch.workers, int) else _fitting(todo))
+    """How to sweep; ``workers`` and ``most_seconds`` are what the command line says.  Jobs that run elsewhere
+    (``remote``) take nothing of this machine, and SageMaker minds their time."""
+    count = workers or (launch.workers if isinstance(launch.workers, int) else None)
+    if remote:
+        types = {run.instance_type or launch.aws.instance_type for run in todo}
+        count = count or launch.aws.concurrency * max(1, len(types))
+        return Settings(count, Limits(), launch.retries, None, most_seconds)
     memory = int(MEMORY_SHARE * forecast.available_memory())
-    return Settings(count, Limits(launch.timeout, launch.time_limit), launch.retries, memory, most_seconds)
+    limits = Limits(launch.timeout, launch.time_limit)
+    return Settings(count or _fitting(todo), limits, launch.retries, memory, most_seconds)
+
+
+def hourly(launch: LaunchSettings, prices: Prices, run: Run) -> float | None:
+    """Dollars that an hour of the instances of one training job costs; ``None`` where that is not known."""
+    price = prices.price(run.instance_type or launch.aws.instance_type)
+    return None if price is None else price * launch.hosts
+
+
+def budget(plan: Plan, todo: Sequence[Run], forecast: Forecast, *, remote: bool) -> Budget:
+    """What the experiment has cost, and may cost.
+
+    Raises:
+        UsageProblem: what is to run would exceed it, or has no price.
+    """
+    launch = plan.experiment.launch
+    prices = Prices.shipped(launch.aws.prices)
+    found = Budget(prices, forecast, partial(hourly, launch, prices), launch.aws.budget_usd if remote else None)
+    if not remote:
+        return found
+    for run in plan.runs:
+        found.costs(RunDir(plan.directory / "runs" / run.run_id))
+    if found.limit is not None and todo:
+        _check_budget(found, found.limit, todo, launch)
+    return found
+
+
+def _check_budget(found: Budget, limit: float, todo: Sequence[Run], launch: LaunchSettings) -> None:
+    for run in todo:
+        if found.hourly(run) is None:
+            kind = run.instance_type or launch.aws.instance_type
+            raise UsageProblem(
+                f"aws: budget_usd needs a price, and that of {kind} is not known: write aws: {{prices: {{{kind}: …}}}}"
+            )
+    expected = found.expected(todo)
+    if found.spent + expected > limit:
+        raise UsageProblem(
+            f"${found.spent:,.2f} are spent, and these {len(todo)} runs will cost about ${expected:,.2f}: more than "
+            f"the budget of ${limit:,.2f} (aws: budget_usd); run fewer (--limit, --only), or raise it"
+        )
+
+
+def check_living(runs: Iterable[Run], directory: Path, *, remote: bool) -> None:
+    """Training jobs in AWS are taken up in mode aws only.
+
+    Raises:
+        UsageProblem: one may still run.
+    """
+    left = [] if remote else [run for run in runs if is_open(RunDir(directory / "runs" / run.run_id))]
+    if left:
+        raise UsageProblem(
+            f"{len(left)} of these runs may still be under way in AWS (first: {left[0].run_id}): "
+            "`run --mode aws` takes them up, and Ctrl-C there stops them"
+        )
+
+
+def check_instances(runs: Iterable[Run], *, remote: bool) -> None:
+    """An instance type means nothing on this machine.
+
+    Raises:
+        UsageProblem: a run names one.
+    """
+    if not remote and (named := next((run.instance_type for run in runs if run.instance_type), None)):
+        raise UsageProblem(f"instance_type: {named} is for mode aws; leave it out to run on this machine")
 
 
 def profiles(plan: Plan, place: str) -> Profiles | None:

@@ -171,7 +171,7 @@ class Progress:
 
     def _stop(self, event: Stopping) -> None:
         self.stopping = True
-        if event.how in {"kill", "time"}:
+        if event.how in {"kill", "time", "leave"}:
             self.running.clear()  # They end without another word.
 
     def _consider(self, result: Result, name: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import launch
 from benchmark import outside
@@ -125,6 +126,7 @@ def first_difference(then: Sequence[Event], now: Sequence[Event]) -> int | None:
 def _run(run: Run, place: RunDir, launcher: launch.Launcher) -> Result:
     place.path.mkdir(parents=True)
     place.write_run(run)
+    place.write_owner("reproduced", uuid4().hex)
     epoch = 0
     with launcher:
         active = Active(run, place, 1, launcher.submit(run, place, 1, Decoded()(run), "train"))

@@ -30,8 +30,8 @@ def key(default: Any, description: str, *, introduced: Any = dataclasses.MISSING
     and its default at introduction; a mutable default is copied for each instance."""
     introduced = default if introduced is dataclasses.MISSING else introduced
     metadata = {"description": description, "introduced": introduced, "limits": limits}
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
+    if isinstance(default, dict | list):
+        return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
@@ -115,6 +115,9 @@ class Run:
         ge=1,
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "auto: cuda, else mps, else cpu")
+    instance_type: str | None = key(
+        None, "SageMaker instance such as ml.g5.xlarge (mode aws), where it is to be compared; null: aws.instance_type"
+    )
 
     def __hash__(self) -> int:
         return hash(self.run_id)

@@ -6,7 +6,7 @@ means that the run succeeded.  Only the profile, which is no part of it, may fol
 
 Layout::
 
-    run.json            the resolved run                      result.json    final metrics, written last
+    run.json owner.json the resolved run, whose it is         result.json    final metrics, written last
     predictions.npz     labels and log-probabilities          failure.json   instead of it: kind, message, traceback
     evaluation.json     confusion, per class, ROC, calibration
     profile.json        latency, throughput, memory           model.safetensors   best by validation
@@ -195,6 +195,15 @@ class RunDir:
 
     def write_run(self, run: Run) -> None:
         write_json(self.path / "run.json", run.to_json())
+
+    def write_owner(self, experiment: str, uuid: str) -> None:
+        """Whose run it is: the experiment's name, and the UUID that its journal holds for the run."""
+        write_json(self.path / "owner.json", {"experiment": experiment, "uuid": uuid})
+
+    def read_owner(self) -> tuple[str, str]:
+        """Experiment and UUID."""
+        document = _read_json(self.path / "owner.json")
+        return str(document["experiment"]), str(document["uuid"])
 
     def read_run(self) -> Run:
         path = self.path / "run.json"

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import launch
 from benchmark import mlflow_store, preparing, room, rundir, words
@@ -32,6 +32,7 @@ from benchmark.publishing import Publishing
 from benchmark.run import Run
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
 from benchmark.timing import Experience
+from launch.living import is_under_way
 
 if TYPE_CHECKING:
     from benchmark.tracking import Publisher
@@ -54,6 +55,8 @@ class Options:
     """Patterns of which runs to start; the leaderboard is always of the whole plan."""
     limit: int | None = None
     """At most so many of them."""
+    on_interrupt: Literal["leave", "stop"] | None = None
+    """What becomes of training jobs in AWS after Ctrl-C; ``None``: it is asked for."""
     max_time: float | None = None
     """Seconds after which what runs is stopped, to go on with the next command."""
     train: bool = True
@@ -125,7 +128,10 @@ class Session:
         plan, experiment = found.plan, found.plan.experiment
         if not options.train:
             _must_have_run(plan)
-        launcher = launch.make(options.mode or experiment.launch.mode, experiment.launch)
+        mode = options.mode or experiment.launch.mode
+        remote = launch.is_remote(mode)
+        preparing.check_instances(plan.runs, remote=remote)
+        launcher = launch.make(mode, experiment.launch)
         chosen = preparing.chosen(plan, options.retry, options.rerun_stale) if options.train else []
         wanted = {cell.run.run_id for cell in found.cells}
         chosen = [cell for cell in chosen if cell.run.run_id in wanted][: options.limit]
@@ -142,13 +148,18 @@ class Session:
         # Another sweep may have worked between the plan and the lock: what it did is not done again.
         now = journal.outcomes()
         todo = tuple(cell.run for cell in chosen if now.get(cell.run.run_id) == cell.outcome)
+        preparing.check_living(todo, plan.directory, remote=remote)
+        forecast = plan.forecast()
+        budget = preparing.budget(plan, todo, forecast, remote=remote)
         _write_resolved(plan)
         write_cards(plan.data, plan.directory)
         warm_up = _import_libraries if todo else (lambda: None)
         publishing = Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri), warm_up)
-        profiles = preparing.profiles(plan, launcher.place) if options.train else None
-        site = Site(journal, launcher, publishing, data, found.names, plan.forecast(), profiles)
-        interrupt, how = Interrupt(), preparing.settings(experiment.launch, options.workers, todo, options.max_time)
+        profiles = preparing.profiles(plan, launcher.place) if options.train and not remote else None
+        tasks = "train,profile" if remote and experiment.launch.profile else "train"
+        site = Site(journal, launcher, publishing, data, found.names, forecast, profiles, tasks, budget)
+        interrupt = Interrupt(choice=options.on_interrupt)
+        how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, remote=remote)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
         command, expected = (
             partial(words.command, path, settings),
@@ -169,6 +180,11 @@ class Session:
         place = self.found.plan.directory
         time = f", {words.estimate(self.expected)}" if self.expected else ""
         return f"{experiment.name} ({experiment.path}): {states}; {todo} to run, {workers}{time}; results in {place}"
+
+    @property
+    def costs_money(self) -> bool:
+        """Whether what is to run is paid for by the hour."""
+        return self.site.launcher.remote and bool(self.todo)
 
     def events(self, publishing_seconds: float = PUBLISHING_SECONDS) -> Iterator[SweepEvent]:
         """Runs everything; Ctrl-C once drains, twice kills."""
@@ -284,10 +300,7 @@ def _files(directory: Path) -> dict[str, bytes]:
 
 
 def _is_running(plan: Plan, run: Run) -> bool:
-    from launch.fast_local import is_locked
-
-    directory = rundir.RunDir(plan.directory / "runs" / run.run_id)
-    return directory.lock_path.exists() and is_locked(directory)
+    return is_under_way(rundir.RunDir(plan.directory / "runs" / run.run_id))
 
 
 def _best(document: Mapping[str, Any]) -> list[str]:

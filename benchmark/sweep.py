@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from benchmark import room
 from benchmark.attempt import Active, Gone, Limits, has_outcome, read_profile
+from benchmark.budget import Budget
 from benchmark.failpoints import reach
 from benchmark.forecast import Forecast
 from benchmark.journal import Journal
@@ -39,9 +41,11 @@ PUBLISHING_SECONDS = 30.0
 
 @dataclass
 class Interrupt:
-    """How often the user asked to stop; raised by the signal handler, read by the sweep."""
+    """How often the user asked to stop; raised by the signal handler, read by the sweep.  ``choice``: what then becomes
+    of jobs that run elsewhere."""
 
     requests: int = 0
+    choice: Literal["leave", "stop"] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class Settings:
 class Site:
     """What a sweep works with.
 
-    ``data`` gives the directory of a run's decoded images, ``names`` what people call a run; without ``profiles`` no
-    speed is measured.
+    ``data`` gives the directory of a run's decoded images, ``names`` what people call a run; ``tasks`` are what each
+    job does; without ``profiles`` no speed is measured apart from them.
     """
 
     journal: Journal
@@ -71,6 +75,8 @@ class Site:
     names: Mapping[str, str]
     forecast: Forecast
     profiles: Profiles | None = None
+    tasks: str = "train"
+    budget: Budget = field(default_factory=Budget)
 
 
 class Sweep:
@@ -91,7 +97,7 @@ class Sweep:
         self._active: list[Active] = []
         self._failures: Counter[str] = Counter()
         self._told: int = 0
-        self._late = self._cancelled = False
+        self._late = self._cancelled = self._left = self._spent = False
         self._deadline = None if settings.most_seconds is None else time.monotonic() + settings.most_seconds
         self._journal.plan(planned)
         self._known = self._journal.outcomes()
@@ -108,6 +114,8 @@ class Sweep:
         self._publish_the_rest()
         while self._active or (self._waiting and not self._stopped):
             yield from self._stop_if_asked()
+            if self._left:
+                return
             yield from self._start()
             yield from self._watch()
             yield from self._hear()
@@ -125,12 +133,13 @@ class Sweep:
 
     @property
     def _stopped(self) -> bool:
-        return bool(self._interrupt.requests or self.full or self._late)
+        return bool(self._interrupt.requests or self.full or self._late or self._spent)
 
     @property
     def _killing(self) -> bool:
         """Whether what runs is not waited for."""
-        return self._interrupt.requests > 1 or self._late
+        asked = self._interrupt.choice == "stop" if self._site.launcher.remote else self._interrupt.requests > 1
+        return asked or self._late
 
     def _recover(self) -> Iterator[SweepEvent]:
         """What an earlier sweep left: results not yet recorded, attempts that still live, attempts cut off."""
@@ -159,6 +168,9 @@ class Sweep:
             run = self._waiting.take([each.run for each in self._active])
             if run is None:
                 return
+            if not self._site.budget.allows(run, [each.run for each in self._active]):
+                yield from self._run_out_of_money(run)
+                return
             self.full = room.shortage(self._journal.directory, self._site.forecast.disk(run))
             if self.full:
                 self._waiting.put(run)
@@ -174,10 +186,11 @@ class Sweep:
         rundir.clear_outcome()
         rundir.take_request_to_stop()  # it was for an earlier attempt
         rundir.write_run(run)
+        rundir.write_owner(self._journal.directory.name, self._publications[run.run_id].uuid)
         attempt = self._journal.begin(run)
         self.resumed |= attempt > 1
         reach("sweep.intended")
-        self._active.append(Active(run, rundir, attempt, self._submit(run, rundir, attempt, "train")))
+        self._active.append(Active(run, rundir, attempt, self._submit(run, rundir, attempt, self._site.tasks)))
         reach("sweep.started")
         self._notify(run)
         return Started(run, attempt, adopted=False)
@@ -213,6 +226,11 @@ class Sweep:
         outcome = active.outcome(state)
         failure = outcome if isinstance(outcome, Failure) else None
         self._journal.end(active.run, active.attempt, failure)
+        costs = self._site.budget.costs(active.rundir)
+        if failure is not None and state is not None and state.again is not None:
+            self._waiting.put(active.run, later=state.again)
+            yield Ended(active.run, failure, True, active.rundir.log_path(active.attempt))
+            return
         if failure is not None and room.is_full(failure):
             yield from self._run_out_of_disk(active, failure)
             return
@@ -220,7 +238,7 @@ class Sweep:
         if retry:
             self._waiting.put(active.run)
         else:
-            self._record(active, outcome)
+            self._record(active, outcome, costs)
         yield Ended(active.run, outcome, retry, active.rundir.log_path(active.attempt))
 
     def _was_told_to_stop(self, active: Active) -> bool:
@@ -236,14 +254,21 @@ class Sweep:
             self.full = f"{failure.message}: free some space and run again"
             yield Stopping("disk", len(self._active))
 
-    def _record(self, active: Active, outcome: Result | Failure) -> None:
+    def _run_out_of_money(self, run: Run) -> Iterator[SweepEvent]:
+        """What runs may turn out cheaper than expected; after it there is no hope."""
+        self._waiting.put(run)
+        if not self._active:
+            self._spent = True
+            yield Stopping("budget", 0)
+
+    def _record(self, active: Active, outcome: Result | Failure, costs: Mapping[str, float | None]) -> None:
         if isinstance(outcome, Failure):
             active.rundir.write_failure(outcome)
             active.rundir.clear_checkpoints()
         else:
             self._site.forecast.learn(active.run, outcome)
             self._take_profile(active.run)
-        self._journal.record(active.run, outcome, read_profile(active.rundir))
+        self._journal.record(active.run, outcome, {**read_profile(active.rundir), **costs})
         reach("sweep.recorded")
         self._notify(active.run)
 
@@ -254,8 +279,11 @@ class Sweep:
     def _stop_if_asked(self) -> Iterator[SweepEvent]:
         requests = self._interrupt.requests
         if requests > self._told:
-            self._told = requests
-            yield Stopping("drain" if requests == 1 else "kill", len(self._active))
+            first, self._told = not self._told, requests
+            if self._site.launcher.remote:
+                yield from self._leave_or_stop(ask=first and requests == 1)
+            else:
+                yield Stopping("drain" if requests == 1 else "kill", len(self._active))
         if self._deadline is not None and not self._late and time.monotonic() > self._deadline:
             self._late = True
             yield Stopping("time", len(self._active))
@@ -263,6 +291,13 @@ class Sweep:
             self._cancelled = True
             for active in self._active:
                 active.job.cancel()
+
+    def _leave_or_stop(self, *, ask: bool) -> Iterator[SweepEvent]:
+        """Jobs that run elsewhere go on without us, unless the user says otherwise."""
+        if ask and self._active and self._interrupt.choice is None:
+            yield Stopping("ask", len(self._active))
+        self._left = self._interrupt.choice != "stop"
+        yield Stopping("leave" if self._left else "kill", len(self._active))
 
     def _hear(self) -> Iterator[SweepEvent]:
         for reply in self._site.publishing.replies():

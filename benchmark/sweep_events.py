@@ -40,10 +40,11 @@ class Ended:
 
 @dataclass(frozen=True)
 class Stopping:
-    """Nothing more is started.  After Ctrl-C ``drain`` waits for what runs, ``kill`` does not; ``disk``: it is full;
-    ``time``: it is up, and what runs is stopped."""
+    """Nothing more is started.  After Ctrl-C ``drain`` waits for what runs, ``kill`` does not; where jobs run
+    elsewhere, ``ask`` may be answered by :class:`benchmark.sweep.Interrupt`, and ``leave`` leaves them running.
+    ``disk``: it is full; ``time``: it is up, and what runs is stopped; ``budget``: a further run would exceed it."""
 
-    how: Literal["drain", "kill", "disk", "time"]
+    how: Literal["drain", "kill", "ask", "leave", "disk", "time", "budget"]
     running: int
 
 

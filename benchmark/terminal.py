@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -38,6 +38,10 @@ class Terminal(AbstractContextManager["Terminal"], Protocol):
     """Where events are shown."""
 
     def show(self, event: SweepEvent) -> None: ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """The terminal is somebody else's within the block."""
+        ...
 
 
 def choose(
@@ -93,6 +97,9 @@ class Plain:
         if self.narrator.many and self._is_time(now):
             self._tell(now)
 
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def _is_time(self, now: float) -> bool:
         silent, step = now - self._told, self.progress.ended * STEPS // self.progress.total
         return self.progress.left > 0 and silent >= (SPACED_SECONDS if step > self._step else SILENT_SECONDS)
@@ -132,6 +139,14 @@ class Animated:
         if line and not (self._narrator.many and _is_routine(event)):
             # Long lines are left to the terminal, so that a path can be copied whole.
             self._console.print(Text(line, _style(event)), soft_wrap=True)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
 
     def refresh(self) -> None:
         """Draws now what is otherwise drawn twice a second."""

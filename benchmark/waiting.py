@@ -31,6 +31,7 @@ class Waiting:
         self._forecast, self._memory = forecast, memory
         self._runs = list(runs)
         self._sorted = -SORT_SECONDS
+        self._later: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -38,8 +39,9 @@ class Waiting:
     def __iter__(self) -> Iterator[Run]:
         return iter(tuple(self._runs))
 
-    def put(self, run: Run) -> None:
-        """A run that is tried again, at the end of its round."""
+    def put(self, run: Run, later: float = 0.0) -> None:
+        """A run that is tried again, at the end of its round, and not before so many seconds have passed."""
+        self._later[run.run_id] = time.monotonic() + later
         self._rounds.setdefault(run.run_id, 0)
         self._runs.append(run)
 
@@ -51,6 +53,8 @@ class Waiting:
         self._sort()
         room = None if self._memory is None else self._memory - sum(map(self._forecast.memory, active))
         for run in self._runs:
+            if self._later.get(run.run_id, 0.0) > time.monotonic():
+                continue
             if not active or room is None or self._forecast.memory(run) <= room:
                 self._runs.remove(run)
                 return run

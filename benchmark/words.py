@@ -114,6 +114,12 @@ def stopping(event: Stopping) -> str:
             f"the disk is full: nothing more is started, {event.running} under way are finished; "
             "free some space and `run` again"
         )
+    if event.how == "ask":
+        return f"interrupted: {event.running} training jobs run in AWS"
+    if event.how == "leave":
+        return f"leaving {event.running} training jobs to run in AWS; the next `run` takes them up again"
+    if event.how == "budget":
+        return "the budget is spent: no further run is started (aws: budget_usd)"
     up = "the time is up: " * (event.how == "time")
     return f"{up}stopping {event.running} runs now; the next `run` goes on with them"
 

@@ -16,20 +16,30 @@ from typing import Any, Literal, Protocol, cast
 from benchmark.run import Run
 from benchmark.rundir import Failure, RunDir
 
-MODES: Mapping[str, str] = {"fast_local": "launch.fast_local:FastLocal", "local": "launch.local:Local"}
+MODES: Mapping[str, str] = {
+    "fast_local": "launch.fast_local:FastLocal",
+    "local": "launch.local:Local",
+    "aws": "launch.aws:Aws",
+}
 """Mode -> where its launcher stands; imported when it is asked for."""
 
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "fast_local": ("start",),
     "local": ("start", "image", "deep_learning_image", "memory_gib", "hosts", "network_isolation"),
+    "aws": ("aws", "image", "deep_learning_image", "hosts", "network_isolation", "time_limit"),
 }
 """Mode -> the keys of the YAML's ``launch`` that its launcher takes."""
 
 ALIASES: Mapping[str, str] = {"fast_local_mode": "fast_local", "local_mode": "local", "aws_mode": "aws"}
 """The original project's spellings."""
 
-PLANNED: Mapping[str, str] = {"aws": "SageMaker training jobs in AWS"}
-"""Modes that have a name but no launcher yet."""
+REMOTE = ("aws",)
+"""Modes whose jobs have machines of their own, for money."""
+
+
+def is_remote(mode: str) -> bool:
+    """Whether jobs of ``mode`` run elsewhere."""
+    return ALIASES.get(mode, mode) in REMOTE
 
 
 class ModeError(Exception):
@@ -43,10 +53,12 @@ class Unavailable(Exception):
 @dataclass(frozen=True)
 class JobState:
     """Running, or ended.  What a job achieved is read from its run directory; ``failure`` is what only the launcher
-    knows of a job that ended without a result or a failure of its own."""
+    knows of a job that ended without a result or a failure of its own.  ``again``: it could not begin for want of
+    machines, which is no try; so many seconds later there may be some."""
 
     status: Literal["running", "ended"]
     failure: Failure | None = None
+    again: float | None = None
 
 
 class Job(Protocol):
@@ -68,6 +80,12 @@ class Job(Protocol):
 
 class Launcher(AbstractContextManager["Launcher"], Protocol):
     """One way to start an attempt.  Left with the block: what it keeps for its jobs; the jobs themselves go on."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether each job has a machine of its own, for money: it measures its own speed, minds the time limit
+        itself, and may be left to itself."""
+        ...
 
     @property
     def place(self) -> str:
@@ -106,12 +124,10 @@ def make(mode: str, settings: object) -> Launcher:
         settings: has an attribute for each of the mode's :data:`SETTINGS`.
 
     Raises:
-        ModeError: there is no such mode, or not yet.
+        ModeError: there is no such mode.
         Unavailable: what the mode needs is not on this machine.
     """
     name = ALIASES.get(mode, mode)
-    if name in PLANNED and name not in MODES:
-        raise ModeError(f"mode {mode}: {PLANNED[name]} is not there yet; use {' or '.join(MODES)}")
     if name not in MODES:
         raise ModeError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
     module, attribute = MODES[name].split(":")

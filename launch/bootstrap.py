@@ -8,6 +8,7 @@ where it may not.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"
 ENTRY = HERE / "train_models.py"
+RESOURCES = Path("/opt/ml/input/config/resourceconfig.json")
+"""Where SageMaker says which hosts a job has."""
 OLDEST = (3, 11)
 
 
@@ -36,7 +39,7 @@ def main() -> None:
     except Unusable as error:
         _tell(str(error))
         sys.exit(error.code)
-    os.execv(sys.executable, [sys.executable, str(ENTRY)])  # noqa: S606 - no shell
+    os.execve(sys.executable, [sys.executable, str(ENTRY)], {**hosts(RESOURCES), **os.environ})  # noqa: S606 - no shell
 
 
 def check_python(mounted_for: str | None) -> None:
@@ -52,6 +55,16 @@ def check_python(mounted_for: str | None) -> None:
             "with the same Python, or one with libraries of its own (launch/Dockerfile)",
             os.EX_CONFIG,
         )
+
+
+def hosts(path: Path) -> dict[str, str]:
+    """The variables that SageMaker's training toolkit, which an image need not have, makes of ``path``."""
+    if not path.is_file():
+        return {}
+    said = json.loads(path.read_text(encoding="utf-8"))
+    found = {"SM_HOSTS": json.dumps(said["hosts"]), "SM_CURRENT_HOST": said["current_host"]}
+    name = said.get("network_interface_name")
+    return {**found, "SM_NETWORK_INTERFACE_NAME": name} if name else found
 
 
 def missing(requirements: Path) -> list[str]:

@@ -16,15 +16,17 @@ _ASK = (
 )
 _HOME = Path(__file__).resolve().parent.parent
 DEFAULT_REGION = "us-east-1"
+VERSION = "2.10"
+"""Of PyTorch, where none is named: the newest that the SDK of today knows an image of."""
 
 
-def image(version: str, instance_type: str) -> str:
-    """The image for training with PyTorch ``version``, in the region of ``AWS_REGION`` or ``AWS_DEFAULT_REGION``.
+def image(version: str, instance_type: str, region: str | None = None) -> str:
+    """The image for training with PyTorch ``version``, by default in ``AWS_REGION`` or ``AWS_DEFAULT_REGION``.
 
     Raises:
         Unavailable: the SDK knows none of this version; the message lists those it knows.
     """
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
+    region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
     command = [sys.executable, "-P", "-c", _ASK, str(_HOME), version, region, instance_type]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -56,6 +56,8 @@ class HostProcesses:
         self._servers = 0
         self._notices: list[str] = []
 
+    remote = False
+
     def __enter__(self) -> Self:
         return self
 

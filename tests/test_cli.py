@@ -50,6 +50,12 @@ def home(tmp_path: Path) -> Path:
     return path
 
 
+NO_ACCOUNT = {
+    "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true",
+}  # fmt: skip
+"""Nobody's account of AWS is used by a test."""
+
+
 class Command:
     """`python -m benchmark` in a directory."""
 
@@ -57,8 +63,10 @@ class Command:
         self.home = home
         self.environment = {
             **os.environ, "PYTHONPATH": str(ROOT), "TORCH_IMAGE_BENCHMARK_CACHE": str(cache), "NO_COLOR": "1",
+            **NO_ACCOUNT,
         }  # fmt: skip
-        self.environment.pop("MLFLOW_TRACKING_URI", None)
+        for each in ("MLFLOW_TRACKING_URI", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_REGION"):
+            self.environment.pop(each, None)
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
         done = subprocess.run(
@@ -283,9 +291,13 @@ def test_every_error_is_named_at_its_place_at_once(benchmark: Command) -> None:
     assert "experiments.yaml:7:8:" in output
 
 
-def test_a_missing_file_and_a_mode_to_come_say_what_to_do(benchmark: Command) -> None:
+def test_a_missing_file_account_or_mode_say_what_to_do(benchmark: Command) -> None:
     assert "nowhere.yaml" in benchmark("plan", "nowhere.yaml", code=2)
-    assert "use fast_local or local" in benchmark("run", "--mode", "aws", code=2)
+    assert "no region: write aws: {region: eu-west-1}" in benchmark("run", "--mode", "aws", code=3)
+    benchmark.environment["AWS_REGION"] = "eu-west-1"
+    assert "`aws sso login`" in benchmark("run", "--mode", "aws", code=3)
+    benchmark.environment["AWS_PROFILE"] = "nobody"
+    assert "`aws configure --profile NAME` makes one" in benchmark("run", "--mode", "aws", code=3)
     assert "the modes are" in benchmark("run", "--mode", "bogus", code=2)
     assert "`python -m benchmark run` comes first" in benchmark("report", code=2)
 
@@ -514,11 +526,11 @@ def test_run_training_trains_with_no_other_argument(place: str, tmp_path: Path, 
     assert (tmp_path / "results" / "run-training" / "leaderboard.md").exists()
 
 
-def test_a_mode_to_come_says_so(tmp_path: Path, cache: Path) -> None:
+def test_a_mode_without_an_account_says_so(tmp_path: Path, cache: Path) -> None:
     command = Command(tmp_path, cache)
     done = subprocess.run(
         [sys.executable, str(ROOT / "launch" / "run_training.py"), "--execution_mode", "aws_mode"],
         cwd=tmp_path, env=command.environment, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
-    assert done.returncode == 2
-    assert "not there yet" in done.stderr
+    assert done.returncode == 3
+    assert "mode aws: no region" in done.stderr

@@ -111,7 +111,7 @@ report: {primary: test/f1}
         "--set lr=x: lr must be a number greater than 0, not 'x'",
         "--set nope: write key=value, or model_args.entry=value",
         "experiments.yaml:1:7: name 'Fashion Tour' cannot be a directory's name everywhere",
-        "experiments.yaml:2:1: unknown key 'datta'; allowed: name, description, data,",
+        "experiments.yaml:2:1: unknown key 'datta'; did you mean 'data'?",
         "experiments.yaml:3:20: epochs must be a whole number at least 1, not 3.0",
         "experiments.yaml:3:29: lr must be a number greater than 0, not '1e-3'; leave out the quotes",
         "experiments.yaml:3:47: schedule cannot be 'cosin'; allowed: constant, step, cosine, onecycle; did you mean",

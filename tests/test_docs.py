@@ -9,6 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from benchmark import catalogue, config
+from benchmark.aws_settings import AwsSettings
 from benchmark.config.experiment import LaunchSettings, ReportSettings, TrackingSettings
 from benchmark.run import DataSpec, Run
 
@@ -22,7 +23,8 @@ SECTIONS = [
         DataSpec,
         set(),
     ),
-    ("`launch`", "how runs are started; no part of their identity", LaunchSettings, set()),
+    ("`launch`", "how runs are started; no part of their identity", LaunchSettings, {"aws"}),
+    ("`aws`", "how training jobs run in AWS; no part of a run's identity", AwsSettings, set()),
     ("`tracking`", "where MLflow keeps the runs", TrackingSettings, set()),
     ("`report`", "what the leaderboard shows", ReportSettings, set()),
 ]
@@ -49,6 +51,8 @@ def page() -> str:
 def default(field: "dataclasses.Field[object]") -> str:
     if field.default is not dataclasses.MISSING:
         return {"": "–", None: "null"}.get(field.default, f"`{field.default}`")  # type: ignore[call-overload, no-any-return]
+    if field.default_factory is list:
+        return "`[]`"
     return "`{}`" if field.default_factory is not dataclasses.MISSING else "required"
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmark.aws_settings import AwsSettings
 from benchmark.config.problems import Mark
 from benchmark.run import DataSpec, Run, key
 
@@ -20,7 +21,7 @@ class LaunchSettings:
 
     mode: Literal["fast_local", "local", "aws"] = key(
         "fast_local",
-        "fast_local: host processes; local: containers (Docker, SageMaker local mode); aws (SageMaker): not there yet",
+        "fast_local: host processes; local: containers (Docker, SageMaker local mode); aws: SageMaker training jobs",
     )
     workers: int | Literal["auto"] = key(
         "auto", "runs at a time; auto: the cores over those that a run keeps busy", ge=1
@@ -31,21 +32,32 @@ class LaunchSettings:
     timeout: float | None = key(
         600.0, "seconds without an ended epoch and without processor time before a run is stopped; null: never", gt=0
     )
-    time_limit: float | None = key(None, "seconds that a run may take in all; null: no limit", gt=0)
+    time_limit: float | None = key(
+        None, "seconds that a run may take in all; null: no limit, and of a training job in AWS a day", gt=0
+    )
     retries: int = key(2, "further attempts after a kill, a timeout or an infrastructure failure", ge=0)
     price_per_hour: float | None = key(
         None, "dollars that an hour of this machine costs; `plan` and `run` then say what the runs will cost", gt=0
     )
     image: str | None = key(
-        None, "of the containers (local); null: torch-image-benchmark:VERSION, which launch/Dockerfile makes"
+        None,
+        "of the containers (local, aws); null: local takes torch-image-benchmark:VERSION, which launch/Dockerfile "
+        "makes, and aws a Deep Learning Container",
     )
     deep_learning_image: str | None = key(
         None, 'instead of `image`: AWS\'s Deep Learning Container of this PyTorch version, for example "2.8"'
     )
     memory_gib: float | None = key(None, "memory that a container may use, in GiB (local); null: no limit", gt=0)
-    hosts: int = key(1, "containers that train a run together, each with its share of `processes` (local)", ge=1)
-    network_isolation: bool = key(False, "containers that reach nothing but each other (local)")
-    profile: bool = key(True, "measure the speed of each model, once on this machine, when nothing trains")
+    hosts: int = key(
+        1, "containers (local) or instances (aws) that train a run together, each with its share of `processes`", ge=1
+    )
+    network_isolation: bool = key(False, "containers that reach nothing but each other (local, aws)")
+    profile: bool = key(
+        True,
+        "measure the speed of each model, once on this machine, when nothing trains; in AWS at the end of each job",
+    )
+    aws: AwsSettings = field(default_factory=AwsSettings)
+    """A section of its own in the file."""
 
 
 @dataclass(frozen=True)

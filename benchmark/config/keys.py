@@ -159,7 +159,7 @@ def _word(annotation: Any, bounds: str) -> str:
         return " or ".join(str(each) for each in get_args(annotation))
     if annotation in {int, float, str} and bounds:
         return f"{_WORDS[annotation]} {bounds}"
-    return _WORDS.get(annotation, "a mapping")
+    return "a list" if get_origin(annotation) is list else _WORDS.get(annotation, "a mapping")
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -63,7 +63,7 @@ def _includes(runs: Sequence[Run], documents: Sequence[Mapping[str, Any]], share
 def _sections(experiment: Experiment) -> dict[str, dict[str, Any]]:
     launch = dataclasses.asdict(experiment.launch)
     launch["workers"] = {"count": launch["workers"], "start": launch.pop("start")}
-    sections = {"launch": launch, "tracking": dataclasses.asdict(experiment.tracking)}
+    sections = {"launch": launch, "aws": launch.pop("aws"), "tracking": dataclasses.asdict(experiment.tracking)}
     return {**sections, "report": dataclasses.asdict(experiment.report)}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmark.aws_settings import AwsSettings
 from benchmark.config import sampling, spread
 from benchmark.config.data_keys import OPTIONS, schema_of_data
 from benchmark.config.declaration import CROSSED
@@ -54,6 +55,7 @@ def schema() -> Schema:
             "include": {**_list(_to("run")), "description": "further cells"},
             "overrides": {**_list(_override()), "description": "keys to set in the cells that a pattern fits"},
             "launch": _launch(),
+            "aws": _section(AwsSettings),
             "tracking": _section(TrackingSettings),
             "report": _report(),
         },
@@ -131,7 +133,7 @@ def _section(kind: type) -> Schema:
 def _launch() -> Schema:
     """``workers`` may be a mapping of ``count`` and ``start``."""
     properties: Schema = _section(LaunchSettings)["properties"]
-    count, start = properties["workers"], properties.pop("start")
+    count, start, _ = properties["workers"], properties.pop("start"), properties.pop("aws")
     nested = _mapping({"count": dict(count), "start": start})
     properties["workers"] = {"anyOf": [count, nested], "description": count["description"]}
     return _mapping(properties)

@@ -1,4 +1,4 @@
-"""The keys of an experiment's file that are not cells: name, description, ``launch``, ``tracking``, ``report``."""
+"""The keys of an experiment's file that are not cells: their names and the sections beside them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from benchmark.aws_settings import AwsSettings
 from benchmark.config.document import Node
 from benchmark.config.experiment import LaunchSettings, ReportSettings, TrackingSettings
 from benchmark.config.keys import Keys, Rule, fields_of
@@ -15,10 +16,11 @@ from benchmark.config.problems import Problems, choose, shown
 from benchmark.metric_names import RANKABLE
 from benchmark.run import key
 
-SECTIONS = ("launch", "tracking", "report")
+SECTIONS = ("launch", "aws", "tracking", "report")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_BUCKET = re.compile(r"(s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?")
 _SECRET = re.compile(r"[?&](password|passwd|pwd|token|access_token|secret)=", re.IGNORECASE)
-Section = TypeVar("Section", LaunchSettings, TrackingSettings, ReportSettings)
+Section = TypeVar("Section", AwsSettings, TrackingSettings, ReportSettings)
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,26 @@ def titles(root: Node, stem: str, problems: Problems, *, apart: Collection[str])
 
 def launch(root: Node, problems: Problems) -> LaunchSettings:
     """``workers`` is a count, ``auto``, or a mapping such as ``{count: 2, start: spawn}``."""
-    node = root.get("launch")
+    node, aws = root.get("launch"), _aws(root, problems)
     if node is None:
-        return LaunchSettings()
+        return LaunchSettings(aws=aws)
     fields = fields_of(LaunchSettings)
-    start = fields.pop("start")
+    start, _ = fields.pop("start"), fields.pop("aws")
     workers = node.get("workers")
     nested = workers if workers and isinstance(workers.value, dict) else None
     given = Keys.of("LaunchKeys", fields).read(node, problems, apart=("workers",) if nested else ())
     inner = Keys.of("WorkersKeys", {"count": fields["workers"], "start": start})
     more = inner.read(nested, problems) if nested else {}
     named = {"workers" if name == "count" else name: each.value for name, each in more.items()}
-    return LaunchSettings(**{name: each.value for name, each in given.items()}, **named)
+    return LaunchSettings(**{name: each.value for name, each in given.items()}, **named, aws=aws)
+
+
+def _aws(root: Node, problems: Problems) -> AwsSettings:
+    node = root.get("aws")
+    settings = _section(AwsSettings, node, {"prices": _wrong_prices, "bucket": _wrong_bucket}, problems)
+    if node and bool(settings.subnets) != bool(settings.security_groups):
+        problems.add(node.mark, "a VPC needs both subnets and security_groups")
+    return settings
 
 
 def tracking(root: Node, problems: Problems) -> TrackingSettings:
@@ -92,6 +102,17 @@ def _wrong_uri(uri: str | None) -> str | None:
         return None
     remedy = "give it in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     return f"uri has a password or token in it; leave it out of the file and {remedy}"
+
+
+def _wrong_prices(prices: Mapping[str, float]) -> str | None:
+    wrong = next((name for name, price in prices.items() if price <= 0), None)
+    return None if wrong is None else f"prices: {wrong} must cost more than 0; leave out what is not known"
+
+
+def _wrong_bucket(bucket: str | None) -> str | None:
+    if bucket is None or _BUCKET.fullmatch(bucket):
+        return None
+    return f"bucket cannot be {shown(bucket)}: write my-bucket, or s3://my-bucket/prefix"
 
 
 def _unranked(name: str) -> str | None:

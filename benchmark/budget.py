@@ -1,0 +1,50 @@
+"""What an experiment has cost and will cost, against what it may cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchmark.bill import costs, read_bills
+from benchmark.forecast import Forecast
+from benchmark.prices import Prices
+from benchmark.run import Run
+from benchmark.rundir import BrokenFile, RunDir
+
+UNKNOWN: Mapping[str, float | None] = {"cost/usd": None}
+
+
+@dataclass
+class Budget:
+    """``hourly`` gives the dollars that an hour of a run's machines costs, ``None`` where that is not known; ``limit``
+    is in dollars, ``None``: none.  As it is made without arguments, it is of runs that cost nothing."""
+
+    prices: Prices = field(default_factory=lambda: Prices.shipped({}))
+    forecast: Forecast = field(default_factory=lambda: Forecast({}))
+    hourly: Callable[[Run], float | None] = lambda run: None
+    limit: float | None = None
+    _paid: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def spent(self) -> float:
+        """Dollars, as far as they are known."""
+        return math.fsum(self._paid.values())
+
+    def costs(self, rundir: RunDir) -> Mapping[str, float | None]:
+        """The ``cost/…`` values of a run, from the bills of all its attempts; from now on they are spent."""
+        try:
+            found: Mapping[str, float | None] = costs(read_bills(rundir), self.prices)
+        except BrokenFile:
+            found = UNKNOWN
+        if dollars := found.get("cost/usd"):
+            self._paid[rundir.path.name] = dollars
+        return found
+
+    def expected(self, runs: Iterable[Run]) -> float:
+        """Dollars that these runs will cost, as far as that is known."""
+        return math.fsum((self.hourly(run) or 0.0) * (self.forecast.seconds(run) or 0.0) / 3600 for run in runs)
+
+    def allows(self, run: Run, active: Sequence[Run]) -> bool:
+        """Whether one more run is within the limit, beside what was spent and what runs."""
+        return self.limit is None or self.spent + self.expected((*active, run)) <= self.limit

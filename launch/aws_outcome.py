@@ -1,0 +1,88 @@
+"""What SageMaker says of a training job (the answer of ``DescribeTrainingJob``), in our words; pure."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from benchmark.bill import Bill
+from benchmark.rundir import Failure, FailureKind
+
+Description = Mapping[str, Any]
+ENDED = ("Completed", "Failed", "Stopped")
+_EXIT = re.compile(r"exit code:? (\d+)")
+_CODES: Mapping[int, FailureKind] = {
+    os.EX_CONFIG: "config",
+    os.EX_UNAVAILABLE: "infrastructure",
+    os.EX_IOERR: "config",
+}
+"""Exit codes of :mod:`launch.bootstrap` and of the job."""
+_DEADLY = tuple(
+    128 + each
+    for each in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGTERM)
+)
+FULL = "the disk of the instance is full: set aws: {volume_gib: …} higher"
+
+
+def has_ended(said: Description) -> bool:
+    return said["TrainingJobStatus"] in ENDED
+
+
+def lacked_capacity(said: Description) -> bool:
+    """Whether AWS had no instance of this type: nobody's fault, and worth another try later."""
+    return said["TrainingJobStatus"] == "Failed" and str(said.get("FailureReason", "")).startswith("CapacityError")
+
+
+def interruptions(said: Description) -> int:
+    """How often AWS has taken a spot job's instance back."""
+    return sum(each["Status"] == "Interrupted" for each in said.get("SecondaryStatusTransitions", ()))
+
+
+def bill(said: Description) -> Bill:
+    """What AWS will ask money for."""
+    resources = said["ResourceConfig"]
+    return Bill(
+        instance_type=resources["InstanceType"],
+        instances=int(resources["InstanceCount"]),
+        billed_seconds=_seconds(said, "BillableTimeInSeconds"),
+        training_seconds=_seconds(said, "TrainingTimeInSeconds"),
+        spot=bool(said.get("EnableManagedSpotTraining")),
+    )
+
+
+def failure(said: Description, *, asked: bool) -> Failure:
+    """Why an ended job has no result, as far as SageMaker knows; ``asked``: whether we had asked it to stop."""
+    name = said["TrainingJobName"]
+    if said["TrainingJobStatus"] == "Completed":
+        return Failure("error", f"training job {name} has completed, and left no result")
+    if said["TrainingJobStatus"] == "Failed":
+        return _failed(" ".join(str(said.get("FailureReason", "without a reason")).split()))
+    reason = said.get("SecondaryStatus")
+    if reason == "MaxRuntimeExceeded":
+        longest = said["StoppingCondition"]["MaxRuntimeInSeconds"]
+        return Failure("timeout", f"stopped by SageMaker after {longest} seconds (launch: time_limit)")
+    if reason == "MaxWaitTimeExceeded":
+        longest = said["StoppingCondition"].get("MaxWaitTimeInSeconds")
+        return Failure("timeout", f"no spot instance within {longest} seconds, waiting included (aws: max_wait)")
+    return Failure("stopped", f"training job {name} was asked to stop{'' if asked else ', and not by us'}")
+
+
+def _failed(reason: str) -> Failure:
+    found = _EXIT.search(reason)
+    code = int(found[1]) if found else None
+    if reason.startswith(("CapacityError", "InternalServerError")):
+        return Failure("infrastructure", reason)
+    if reason.startswith("ClientError"):
+        return Failure("oom" if "more memory" in reason else "config", reason)
+    if code == os.EX_IOERR or "No space left" in reason:
+        return Failure("config", FULL)
+    if code in _DEADLY:
+        return Failure("killed", f"the program was killed, perhaps for want of memory: {reason}")
+    return Failure(_CODES.get(code, "error") if code is not None else "error", reason)
+
+
+def _seconds(said: Description, name: str) -> float | None:
+    return float(said[name]) if said.get(name) is not None else None

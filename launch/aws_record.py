@@ -1,0 +1,63 @@
+"""What is kept of a training job in its attempt's directory: the request, before it is sent, and that it is over.
+
+A record without its end is of a job that may live: whoever finds it looks for the job by its name, and, where there is
+none, sends the same request again.  So a lost answer, or the death of this program, starts nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from benchmark.rundir import BrokenFile, RunDir, write_json
+
+FILE, END = "training_job.json", "training_job.ended"
+
+
+@dataclass(frozen=True)
+class Record:
+    """``request`` is that of ``CreateTrainingJob``; ``checkpoints`` the key in ``bucket`` below which SageMaker keeps
+    the job's checkpoints."""
+
+    request: Mapping[str, Any]
+    owner: str
+    bucket: str
+    checkpoints: str
+    region: str
+    profile: str | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.request["TrainingJobName"])
+
+    def write(self, attempt: Path) -> None:
+        write_json(attempt / FILE, asdict(self))
+
+    @classmethod
+    def read(cls, attempt: Path) -> Self | None:
+        """The record in an attempt's directory, if there is one.
+
+        Raises:
+            BrokenFile: it cannot be read.
+        """
+        path = attempt / FILE
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            raise BrokenFile(f"{path}: not the record of a training job: {error}") from error
+
+
+def close(attempt: Path) -> None:
+    """The job is over, and everything of it is here."""
+    (attempt / END).touch()
+
+
+def is_open(rundir: RunDir) -> bool:
+    """Whether a training job of the run's latest attempt may live, as far as this machine knows."""
+    place = rundir.path / "attempts" / str(rundir.last_attempt)
+    return (place / FILE).exists() and not (place / END).exists()

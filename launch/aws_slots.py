@@ -1,0 +1,71 @@
+"""How many training jobs of an instance type may live at once: what the user says, and less where AWS refuses.
+
+After a refusal (a quota) there are as many as were living then; now and then one more is tried.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+FIRST_PAUSE, LONGEST_PAUSE = 15.0, 300.0
+"""Seconds before a refused request is sent again, doubled each time."""
+PROBE_SECONDS = 300.0
+"""After so long without a refusal, one more is tried."""
+
+
+@dataclass
+class Slots:
+    """Of one instance type.  From several threads."""
+
+    instance_type: str
+    most: int
+    clock: Callable[[], float] = time.monotonic
+    living: set[str] = field(default_factory=set)
+    _limit: int = field(init=False)
+    _pause: float = FIRST_PAUSE
+    _refused: float | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._limit = self.most
+
+    def take(self, name: str) -> bool:
+        """Whether a job of this name may be created now; it then counts as living until it is given back."""
+        with self._lock:
+            self._recover()
+            early = not self.living and self._refused is not None and self.clock() < self._refused + self._pause
+            if name not in self.living and (early or len(self.living) >= self._limit):
+                return False
+            self.living.add(name)
+            return True
+
+    def found(self, name: str) -> None:
+        """A job that lives already."""
+        with self._lock:
+            self.living.add(name)
+
+    def give(self, name: str) -> None:
+        with self._lock:
+            self.living.discard(name)
+
+    def created(self) -> None:
+        """AWS took one."""
+        with self._lock:
+            self._pause = FIRST_PAUSE
+
+    def refuse(self, name: str) -> int | None:
+        """AWS refused one; the new limit where it is lower than before."""
+        with self._lock:
+            self.living.discard(name)
+            if self._refused is not None and not self.living:
+                self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._refused = self.clock()
+            before, self._limit = self._limit, max(1, min(self._limit, len(self.living)))
+            return self._limit if self._limit < before else None
+
+    def _recover(self) -> None:
+        if self._refused is not None and self._limit < self.most and self.clock() > self._refused + PROBE_SECONDS:
+            self._limit, self._refused = self._limit + 1, self.clock()

@@ -1,0 +1,114 @@
+"""What a training job needs in S3: our code and decoded images, once per digest, and the run.
+
+Names hold digests, so that what is there is used in place.  A set of images counts as there once a list of its files
+lies beside it, which is written last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark.run import Run
+from launch import aws_clients, payload
+from launch.aws_clients import Clients
+from launch.training_job import Bucket, Owner
+
+
+class Interrupted(Exception):
+    """An upload was given up because the program ends."""
+
+
+@dataclass
+class Uploads:
+    """Uploads into one bucket, from several threads; each thing once."""
+
+    clients: Clients
+    bucket: Bucket
+    kms_key: str | None = None
+    closing: threading.Event = field(default_factory=threading.Event)
+    _there: set[tuple[str, ...]] = field(default_factory=set)
+    _locks: defaultdict[tuple[str, ...], threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+
+    def code(self) -> tuple[str, ...]:
+        """Where our code lies, below the bucket's prefix; it is uploaded if it is not there."""
+        place = ("code", f"{payload.digest()[:32]}.tar.gz")
+        with self._locks[place]:
+            if not self._exists(place):
+                self._put(place, payload.archive())
+        return place
+
+    def data(self, directory: Path) -> tuple[str, ...]:
+        """Where the decoded images of ``directory``, which is named after their digest, lie; uploaded if need be.
+
+        Their description is in the name, too: it says in which version they are written.
+        """
+        name = f"{directory.name}-{hashlib.sha256((directory / 'data.json').read_bytes()).hexdigest()[:8]}"
+        place, listed = ("data", name), ("data", f"{name}.json")
+        with self._locks[place]:
+            if not self._exists(listed):
+                sizes = {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if _plain(path)}
+                for name in sizes:
+                    self._send(directory / name, (*place, name))
+                self._put(listed, json.dumps({"files": sizes}).encode())
+        return place
+
+    def config(self, run: Run, owner: Owner) -> tuple[str, ...]:
+        """Where ``run.json`` lies."""
+        place = (*owner.home(run), "config")
+        self._put((*place, "run.json"), json.dumps(run.to_json(), ensure_ascii=False).encode())
+        return place
+
+    @property
+    def _options(self) -> Mapping[str, str]:
+        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key} if self.kms_key else {}
+
+    def _exists(self, place: tuple[str, ...]) -> bool:
+        """Looked for once; to look needs ``s3:ListBucket``, without which S3 says 403 of what is not there."""
+        if place in self._there:
+            return True
+        try:
+            self.clients("s3").head_object(Bucket=self.bucket.name, Key=self.bucket.key(*place))
+        except aws_clients.FAILURES as error:
+            if aws_clients.trouble(error) != "missing":
+                raise
+            return False
+        self._there.add(place)
+        return True
+
+    def _put(self, place: tuple[str, ...], content: bytes) -> None:
+        key = self.bucket.key(*place)
+        self.clients("s3").put_object(Bucket=self.bucket.name, Key=key, Body=content, **self._options)
+        self._there.add(place)
+
+    def _send(self, path: Path, place: tuple[str, ...]) -> None:
+        def go_on(sent: int) -> None:
+            if self.closing.is_set():
+                raise Interrupted
+
+        key, options = self.bucket.key(*place), dict(self._options)
+        self.clients("s3").upload_file(str(path), self.bucket.name, key, ExtraArgs=options, Callback=go_on)
+
+
+def _plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def fetch(clients: Clients, uri: str, target: Path) -> bool:
+    """Downloads ``s3://bucket/key`` to ``target``, which appears whole; whether it is there."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    partly = target.with_name(f".{target.name}.part")
+    try:
+        clients("s3").download_file(bucket, key, str(partly))
+    except aws_clients.FAILURES as error:
+        partly.unlink(missing_ok=True)
+        if aws_clients.trouble(error) != "missing":
+            raise
+        return False
+    partly.replace(target)
+    return True

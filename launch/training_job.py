@@ -1,0 +1,201 @@
+"""A SageMaker training job as plain data: its name, where its files lie in S3, and the request that creates it; pure.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html says what the fields mean.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.aws_settings import AwsSettings
+from benchmark.run import Run
+
+OWNER_TAG, RUN_TAG = "torch-image-benchmark:owner", "torch-image-benchmark:run"
+HOME = "/opt/ml"
+CODE = f"{HOME}/code"
+COMMAND = (
+    f"mkdir -p {CODE} && tar -xzf {HOME}/input/data/code/*.tar.gz -C {CODE} && exec python3 {CODE}/launch/bootstrap.py"
+)
+"""With ``exec``, so that the program is the container's first process and hears SageMaker's TERM."""
+CHANNELS = f"{HOME}/input/data"
+DAY, HOUR = 24 * 3600, 3600
+SLUG = 20
+"""Of an experiment's name, so many letters are in a job's name, which may have 63 in all."""
+CONSOLE = ("train/loss", "val/accuracy", "val/log_loss")
+"""What SageMaker's console can draw, found in the program's output."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose job it is: an experiment's name, and the UUID (hexadecimal) that its journal holds for the run."""
+
+    experiment: str
+    uuid: str
+
+    @property
+    def slug(self) -> str:
+        name = re.sub(r"[^a-z0-9]+", "-", self.experiment.lower()).strip("-")
+        return f"{name[:SLUG].strip('-') or 'experiment'}"
+
+    def job_name(self, run: Run, attempt: int) -> str:
+        """The same for the same attempt, whoever asks."""
+        return f"{self.slug}-{run.run_id}-{self.uuid[:6]}-{attempt}"
+
+    def home(self, run: Run) -> tuple[str, ...]:
+        """Where the files of a run lie, below the bucket's prefix."""
+        return "experiments", self.slug, f"{run.run_id}-{self.uuid[:6]}"
+
+    def checkpoints(self, run: Run, series: int) -> tuple[str, ...]:
+        """Of all attempts that go on with one another: those since attempt number ``series``."""
+        return *self.home(run), str(series), "checkpoints"
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A place in S3: where everything of ours lies below."""
+
+    name: str
+    prefix: str
+
+    @classmethod
+    def parse(cls, text: str) -> Bucket:
+        """``my-bucket``, or ``s3://my-bucket/prefix``."""
+        name, _, prefix = text.removeprefix("s3://").partition("/")
+        return cls(name, prefix.strip("/") or "torch-image-benchmark")
+
+    def key(self, *parts: str) -> str:
+        return "/".join((self.prefix, *parts))
+
+    def uri(self, *parts: str) -> str:
+        return f"s3://{self.name}/{self.key(*parts)}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the jobs of an experiment have in common.  ``image`` is an address in ECR, ``role`` an ARN; ``time_limit``
+    is in seconds."""
+
+    bucket: Bucket
+    role: str
+    image: str
+    settings: AwsSettings
+    hosts: int = 1
+    isolated: bool = False
+    time_limit: float | None = None
+
+    def instance_type(self, run: Run) -> str:
+        return run.instance_type or self.settings.instance_type
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a job reads, below the bucket's prefix, and where it goes on from."""
+
+    code: tuple[str, ...]
+    data: tuple[str, ...]
+    config: tuple[str, ...]
+    checkpoints: tuple[str, ...]
+
+
+def request(
+    run: Run, owner: Owner, attempt: int, site: Site, inputs: Inputs, environment: Mapping[str, str]
+) -> dict[str, Any]:
+    """The arguments of ``CreateTrainingJob`` for one attempt at ``run``; ``environment`` is what the program is told
+    beside the places of its files."""
+    settings = site.settings
+    document: dict[str, Any] = {
+        "TrainingJobName": owner.job_name(run, attempt),
+        "RoleArn": site.role,
+        "AlgorithmSpecification": _algorithm(site),
+        "InputDataConfig": [
+            _channel(site, "config", inputs.config, "File"),
+            _channel(site, "code", inputs.code, "File"),
+            _channel(site, "data", inputs.data, settings.input_mode),
+        ],
+        "OutputDataConfig": {"S3OutputPath": site.bucket.uri(*owner.home(run), "output"), **_kms(settings, "KmsKeyId")},
+        "CheckpointConfig": {"S3Uri": site.bucket.uri(*inputs.checkpoints), "LocalPath": f"{HOME}/checkpoints"},
+        "ResourceConfig": _resources(run, site),
+        "StoppingCondition": _stopping(site),
+        "Environment": {**_places(), **environment},
+        "EnableNetworkIsolation": site.isolated,
+        "EnableInterContainerTrafficEncryption": settings.encrypt_traffic,
+        "EnableManagedSpotTraining": settings.spot,
+        "Tags": _tags(run, owner, site),
+    }
+    if settings.subnets:
+        document["VpcConfig"] = {
+            "Subnets": list(settings.subnets),
+            "SecurityGroupIds": list(settings.security_groups),
+        }
+    return merged(document, settings.extra)
+
+
+def merged(document: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """``document`` with what ``extra`` says, mapping by mapping; lists and values of ``extra`` replace."""
+    found = dict(document)
+    for name, value in extra.items():
+        both = isinstance(value, Mapping) and isinstance(found.get(name), Mapping)
+        found[name] = merged(found[name], value) if both else value
+    return found
+
+
+def _algorithm(site: Site) -> dict[str, Any]:
+    metrics = [{"Name": name, "Regex": rf"{re.escape(name)}[= ]([-+0-9.e]+)"} for name in CONSOLE]
+    return {
+        "TrainingImage": site.image,
+        "TrainingInputMode": "File",
+        "ContainerEntrypoint": ["sh", "-c", COMMAND],
+        **({"MetricDefinitions": metrics} if site.settings.console_metrics else {}),
+    }
+
+
+def _channel(site: Site, name: str, place: tuple[str, ...], mode: str) -> dict[str, Any]:
+    source = {
+        "S3DataType": "S3Prefix",
+        "S3Uri": site.bucket.uri(*place),
+        "S3DataDistributionType": "FullyReplicated",
+    }
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": mode}
+
+
+def _resources(run: Run, site: Site) -> dict[str, Any]:
+    settings = site.settings
+    return {
+        "InstanceType": site.instance_type(run),
+        "InstanceCount": site.hosts,
+        "VolumeSizeInGB": settings.volume_gib,
+        **_kms(settings, "VolumeKmsKeyId"),
+        **({"KeepAlivePeriodInSeconds": settings.keep_alive} if settings.keep_alive else {}),
+    }
+
+
+def _stopping(site: Site) -> dict[str, int]:
+    longest = max(1, round(site.time_limit or DAY))
+    if not site.settings.spot:
+        return {"MaxRuntimeInSeconds": longest}
+    wait = round(site.settings.max_wait or longest + HOUR)
+    return {"MaxRuntimeInSeconds": longest, "MaxWaitTimeInSeconds": max(wait, longest)}
+
+
+def _places() -> dict[str, str]:
+    """SageMaker's own places, in the words of its training toolkit, which an image need not have."""
+    return {
+        "SM_CHANNEL_CONFIG": f"{CHANNELS}/config",
+        "SM_CHANNEL_DATA": f"{CHANNELS}/data",
+        "SM_OUTPUT_DATA_DIR": f"{HOME}/output/data",
+        "SM_MODEL_DIR": f"{HOME}/model",
+        "SM_OUTPUT_DIR": f"{HOME}/output",
+        "SM_CHECKPOINT_DIR": f"{HOME}/checkpoints",
+    }
+
+
+def _tags(run: Run, owner: Owner, site: Site) -> list[dict[str, str]]:
+    ours = {OWNER_TAG: owner.uuid, RUN_TAG: run.run_id}
+    return [{"Key": name, "Value": value} for name, value in {**site.settings.tags, **ours}.items()]
+
+
+def _kms(settings: AwsSettings, name: str) -> dict[str, str]:
+    return {name: settings.kms_key} if settings.kms_key else {}
