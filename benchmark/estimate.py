@@ -1,13 +1,17 @@
-"""How long runs will take together: from their forecasts, on so many workers."""
+"""How long runs will take together, from their forecasts, on so many workers; what they will cost on instances."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmark.forecast import Forecast
 from benchmark.progress import makespan
 from benchmark.run import Run
+
+Range = tuple[float, float, float]
+"""What is expected, the least and the most that are likely."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Estimate:
     low: float
     high: float
     workers: int
-    dollars: tuple[float, float, float] | None = None
+    dollars: Range | None = None
     """What that costs: expected, least, most; ``None`` where the machine has no price."""
 
 
@@ -35,3 +39,29 @@ def estimate(
     hourly = price_per_hour or 0.0
     dollars = (middle / 3600 * hourly, low / 3600 * hourly, high / 3600 * hourly)
     return Estimate(middle, low, high, workers, dollars if hourly else None)
+
+
+def dollars(runs: Sequence[Run], forecast: Forecast, hourly: Callable[[Run], float | None]) -> Range | None:
+    """What ``runs`` will cost together where each has instances of its own, so that workers and order do not matter.
+
+    Args:
+        runs: any runs of the forecast.
+        forecast: of their seconds, on these instances.
+        hourly: dollars an hour of all instances of a run; ``None`` where that is not known.
+
+    Returns:
+        ``None`` where the price or the forecast of any run is not known.
+    """
+    ranges = [_dollars(run, forecast, hourly(run)) for run in runs]
+    known = [each for each in ranges if each is not None]
+    if len(known) < len(ranges):
+        return None
+    expected, least, most = (math.fsum(each[place] for each in known) for place in range(3))
+    return expected, least, most
+
+
+def _dollars(run: Run, forecast: Forecast, price: float | None) -> Range | None:
+    seconds, bounds = forecast.seconds(run), forecast.range(run)
+    if price is None or seconds is None or bounds is None:
+        return None
+    return seconds * price / 3600, bounds[0] * price / 3600, bounds[1] * price / 3600

@@ -10,7 +10,7 @@ Layout::
     predictions.npz     labels and log-probabilities          failure.json   instead of it: kind, message, traceback
     evaluation.json     confusion, per class, ROC, calibration
     profile.json        latency, throughput, memory           model.safetensors   best by validation
-    checkpoint/events.jsonl   one line per epoch              attempts/<n>/       log.txt and what the launcher keeps
+    checkpoint/events.jsonl   one line per epoch              attempts/<n>/  log.txt, bill.json, what the launcher keeps
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class RunDir:
         path = self.path / "result.json"
         if not path.exists():
             return None
-        document = _read_record(path, Result)
+        document = read_record(path, Result)
         return dataclasses.replace(document, notes=tuple(document.notes))
 
     def write_failure(self, failure: Failure) -> None:
@@ -220,7 +220,7 @@ class RunDir:
 
     def read_failure(self) -> Failure | None:
         path = self.path / "failure.json"
-        return _read_record(path, Failure) if path.exists() else None
+        return read_record(path, Failure) if path.exists() else None
 
     def clear_failure(self) -> None:
         """What an attempt failed of is kept in the journal."""
@@ -387,7 +387,12 @@ def _read_json(path: Path) -> dict[str, Any]:
     return document
 
 
-def _read_record(path: Path, kind: type[T]) -> T:
+def read_record(path: Path, kind: type[T]) -> T:
+    """The dataclass ``kind`` from a file that :func:`write_json` wrote.
+
+    Raises:
+        BrokenFile: it is unreadable, of another version, or something else.
+    """
     document = _read_json(path)
     if document.get("schema_version") != SCHEMA_VERSION:
         raise BrokenFile(f"{path}: of version {document.get('schema_version')}; this program reads {SCHEMA_VERSION}")

@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reports.leaderboard import Entry, Leaderboard, Row, Table, Unranked
 from reports.metrics import better
+from reports.spent import Spent
 from reports.statistics import Aggregate
 from reports.text import cell
 from reports.values import all_metrics
@@ -39,6 +40,7 @@ def document(leaderboard: Leaderboard) -> dict[str, Any]:
         "started": header.started,
         "finished": header.finished,
         "versions": dict(header.versions),
+        "cost": _cost(leaderboard),
         "counts": {status: leaderboard.counts[status] for status in ("done", "failed", "pending")},
         "rows": [_row(table, row) for table in leaderboard.tables for row in table.rows],
         "not_ranked": [_not_ranked(each) for each in leaderboard.not_ranked],
@@ -79,6 +81,13 @@ def _data(table: Table) -> dict[str, Any]:
     return {"label": data.label, "digest": data.digest, "classes": list(data.classes), "sizes": dict(data.sizes)}
 
 
+def _cost(leaderboard: Leaderboard) -> dict[str, Any] | None:
+    """``usd`` is ``None`` where it is not known of ``unknown`` of the ``runs`` that have bills."""
+    if (spent := leaderboard.spent) is None:
+        return None
+    return {**vars(spent), "usd": spent.usd, "prices": leaderboard.header.prices}
+
+
 def _row(table: Table, row: Row) -> dict[str, Any]:
     return {
         "rank": row.rank,
@@ -109,7 +118,7 @@ def _run(entry: Entry) -> dict[str, Any]:
         "seed": entry.run.seed,
         "status": entry.status,
         "mlflow_run_id": entry.mlflow_run_id,
-        "metrics": all_metrics(entry.result, entry.profile) if entry.result else {},
+        "metrics": all_metrics(entry.result, entry.profile),
     }
 
 
@@ -126,6 +135,7 @@ def _not_ranked(each: Unranked) -> dict[str, Any]:
         "kind": each.kind,
         "reason": each.reason,
         "log": each.entry.log,
+        "metrics": all_metrics(each.entry.result, each.entry.profile),
     }
 
 
@@ -148,7 +158,7 @@ def _line(table: Table, row: Row, primary: str) -> dict[str, Any]:
     }
     for name, found in row.metrics.items():
         line |= {name: found.mean, f"{name} sd": found.sd}
-    return line | _hyperparameters(row.entries[0])
+    return line | _total(row.entries) | _hyperparameters(row.entries[0])
 
 
 def _without_result(leaderboard: Leaderboard, table: Table) -> Iterator[dict[str, Any]]:
@@ -163,7 +173,13 @@ def _without_result(leaderboard: Leaderboard, table: Table) -> Iterator[dict[str
         reasons = dict.fromkeys(f"{each.kind}: {each.reason}" for each in group)
         entry, planned = group[0].entry, len(group)
         line = {**_identity(table, entry), "n_seeds": 0, "planned_seeds": planned, "not_ranked": "; ".join(reasons)}
-        yield line | _hyperparameters(entry)
+        yield line | _total([each.entry for each in group]) | _hyperparameters(entry)
+
+
+def _total(entries: Sequence[Entry]) -> dict[str, float | None]:
+    """Dollars of all runs of a configuration, those that failed included, so that the lines add up to the whole."""
+    spent = Spent.of(entry.profile for entry in entries)
+    return {"cost/usd total": spent.usd} if spent else {}
 
 
 def _identity(table: Table, entry: Entry) -> dict[str, Any]:

@@ -86,8 +86,9 @@ def _undefined(table: Table, primary: str) -> list[str]:
         for name in names:
             found = row.metrics.get(name)
             if found and found.reason:
-                rows.setdefault(f"{metric(name).title}: {found.reason}", []).append(row.label)
-    return [f"– {markdown(reason)} ({markdown(', '.join(labels), 120)})." for reason, labels in rows.items()]
+                known = metric(name)
+                rows.setdefault(f"{known.missing} {known.title}: {found.reason}", []).append(row.label)
+    return [f"{markdown(reason)} ({markdown(', '.join(labels), 120)})." for reason, labels in rows.items()]
 
 
 def _setting_columns(table: Table) -> dict[str, tuple[str, ...]]:

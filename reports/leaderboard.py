@@ -19,6 +19,7 @@ from benchmark.run import Run, Value
 from benchmark.rundir import Failure, Result
 from reports.metrics import better
 from reports.settings import labels, varying_keys
+from reports.spent import Spent
 from reports.statistics import Aggregate
 from reports.values import aggregates, all_metrics, reason_without
 
@@ -28,7 +29,8 @@ SPEED_NOTE = "Speed was measured on this machine when nothing else trained, once
 
 @dataclass(frozen=True)
 class Entry:
-    """One planned run and what came of it.  ``profile`` has its ``speed/…`` values; ``log`` is the path of the last
+    """One planned run and what came of it.  ``profile`` has its ``speed/…`` values, and its ``cost/usd`` and
+    others of its bills, a failed run's, too; ``log`` is the path of the last
     attempt's log, for the reader to open; ``directory`` is the run directory."""
 
     run: Run
@@ -58,7 +60,8 @@ class DataSummary:
 @dataclass(frozen=True)
 class Header:
     """What holds for the whole experiment.  ``started`` and ``finished`` are Unix seconds; ``hardware`` and
-    ``versions`` are of the machine that reports; those of each run are in its result's environment."""
+    ``versions`` are of the machine that reports; those of each run are in its result's environment.  ``prices`` says
+    which prices of instances the dollars are of (``Prices.words``)."""
 
     experiment: str
     data: tuple[DataSummary, ...] = ()
@@ -72,6 +75,7 @@ class Header:
     finished: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     speed_note: str = SPEED_NOTE
+    prices: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,11 @@ class Leaderboard:
         return Counter(entry.status for entry in self.entries)
 
     @property
+    def spent(self) -> Spent | None:
+        """What all runs cost together, those that failed included; ``None`` where none has a bill."""
+        return Spent.of(entry.profile for entry in self.entries)
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Every model, finished or not, in alphabetical order: colours are given out in this order."""
         return tuple(sorted({entry.run.model for entry in self.entries}))
@@ -216,8 +225,9 @@ def _unranked(entries: Sequence[Entry], data: DataSummary, label: str, primary: 
 
 def _why_unranked(entry: Entry, primary: str) -> tuple[str, str] | None:
     if entry.result is not None:
-        value = all_metrics(entry.result, entry.profile).get(primary)
-        return None if value is not None else ("undefined", f"{primary}: {reason_without(primary, entry.result)}")
+        if all_metrics(entry.result, entry.profile).get(primary) is not None:
+            return None
+        return "undefined", f"{primary}: {reason_without(primary, entry.result, entry.profile)}"
     if entry.status == "pending":
         return "pending", "has not finished yet"
     failure = entry.failure

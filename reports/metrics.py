@@ -18,13 +18,15 @@ ARROWS: dict[Direction | None, str] = {"higher": " ↑", "lower": " ↓", None: 
 @dataclass(frozen=True)
 class Metric:
     """``title`` heads a column, ``words`` stand in a sentence; ``direction`` is ``None`` where the table prefers
-    neither (what describes a model is not its merit); ``write`` turns a value into text, in ``unit``."""
+    neither (what describes a model is not its merit); ``write`` turns a value into text, in ``unit``, and ``missing``
+    stands for a value that is not known."""
 
     title: str
     words: str
     direction: Direction | None
     write: Callable[[float], str]
     unit: str
+    missing: str = "–"
 
     @property
     def points(self) -> bool:
@@ -72,6 +74,13 @@ def _billions(value: float) -> str:
     return _short(value / 1e9)
 
 
+def _dollars(value: float) -> str:
+    """Cents from a dollar on; below, three significant digits, and millionths at the least."""
+    if value == 0 or value >= 0.995:
+        return f"${value:,.2f}"
+    return f"${value:.{min(6, 2 - math.floor(math.log10(value)))}f}"
+
+
 Format = tuple[str, Callable[[float], str], str]
 _QUALITY: dict[str, Format] = {
     "accuracy": ("accuracy %", _percent, "%"),
@@ -96,11 +105,17 @@ _OTHERS: dict[str, Format] = {
     "cost/epoch_seconds": ("epoch s", _seconds, "s"),
     "cost/cpu_seconds": ("CPU s", _seconds, "s"),
     "cost/peak_memory_bytes": ("memory MB", _millions, "MB"),
+    "cost/usd": ("cost", _dollars, ""),
+    "cost/billed_seconds": ("billed s", _seconds, "s"),
+    "cost/spot_seconds": ("spot s", _seconds, "s"),
+    "cost/spot_savings": ("saved", _percent, "%"),
     "speed/images_per_second": ("img/s", _short, "/s"),
     "speed/train_images_per_second": ("train img/s", _short, "/s"),
     "speed/latency_ms_p50": ("latency ms", _short, "ms"),
     "speed/latency_ms_p95": ("p95 ms", _short, "ms"),
 }
+_MISSING = {"cost/usd": "unknown"}
+"""Where a value is missing although something was spent; elsewhere a dash says that there is nothing."""
 COLUMNS = (
     "test/accuracy",
     "test/precision_macro",
@@ -111,6 +126,7 @@ COLUMNS = (
     "model/parameters",
     "model/macs",
     "cost/train_seconds",
+    "cost/usd",
     "speed/images_per_second",
     "speed/latency_ms_p50",
 )
@@ -130,7 +146,8 @@ def metric(name: str) -> Metric:
     quality = section in {"train", "val", "test"}
     title, write, unit = (_QUALITY if quality else _OTHERS).get(rest if quality else name, (rest, _short, ""))
     title = title if section != "val" else f"val {title}"
-    return Metric(title, known.title, None if section == "model" else known.better, write, unit)
+    direction = None if section == "model" else known.better
+    return Metric(title, known.title, direction, write, unit, _MISSING.get(name, "–"))
 
 
 def better(name: str) -> Direction:

@@ -6,6 +6,7 @@ from collections import Counter
 
 from reports.leaderboard import Leaderboard, Row, Table
 from reports.metrics import better, metric
+from reports.settings import ABSENT
 from reports.text import markdown
 
 NEAR = 0.01
@@ -17,13 +18,13 @@ _SPEEDS = {
 
 
 def headline(leaderboard: Leaderboard) -> str:
-    """One line: runs, configurations, data, ranking, time."""
+    """One line: runs, configurations, data, ranking, time, cost."""
     header = leaderboard.header
     data = [_data(table, header.primary) for table in leaderboard.tables]
     primary = metric(header.primary)
     arrow = "↑" if better(header.primary) == "higher" else "↓"
     parts = [_runs(leaderboard), _configurations(leaderboard), *data, f"ranked by {primary.words} {arrow}"]
-    return " · ".join([*parts, *_time(leaderboard)])
+    return " · ".join([*parts, *_time(leaderboard), *_cost(leaderboard)])
 
 
 def best(table: Table, primary: str) -> str:
@@ -39,12 +40,13 @@ def best(table: Table, primary: str) -> str:
 
 
 def value(row: Row, name: str, *, spread: bool = True) -> str:
-    """A mean, with ± the standard deviation where there is one; ``–`` where there is no mean."""
+    """A mean, with ± the standard deviation where there is one, in Markdown; ``–`` where nothing was
+    recorded, and what the metric says of a mean that is not known."""
     found, known = row.metrics.get(name), metric(name)
     if found is None or found.mean is None:
-        return "–"
+        return known.missing if found else ABSENT
     text = known.write(found.mean)
-    return f"{text} ± {known.write(found.sd)}" if spread and found.sd is not None else text
+    return markdown(f"{text} ± {known.write(found.sd)}" if spread and found.sd is not None else text)
 
 
 def _runs(leaderboard: Leaderboard) -> str:
@@ -83,6 +85,12 @@ def _time(leaderboard: Leaderboard) -> list[str]:
         return []
     workers = f" with {header.workers} worker{'s' if header.workers > 1 else ''}" if header.workers else ""
     return [f"{_duration(header.finished - header.started)}{workers}"]
+
+
+def _cost(leaderboard: Leaderboard) -> list[str]:
+    if (spent := leaderboard.spent) is None:
+        return []
+    return [markdown("; ".join(filter(None, [spent.words, leaderboard.header.prices])))]
 
 
 def _duration(seconds: float) -> str:

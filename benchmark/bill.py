@@ -1,0 +1,108 @@
+"""What SageMaker says that an attempt's training job cost: ``attempts/<n>/bill.json``, and what a run's bills come to.
+
+    write_bill(rundir.attempt(1), Bill("ml.m5.xlarge", 1, billed_seconds=90, training_seconds=250, spot=True))
+    costs(read_bills(rundir), Prices.shipped({}))     # {"cost/usd": 0.0067…, "cost/spot_savings": 0.64, …}
+
+What is not known is ``None`` and makes the sum ``None``: a sum without it would be taken for the whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.prices import Prices
+from benchmark.rundir import SCHEMA_VERSION, RunDir, read_record, write_json
+
+NAME = "bill.json"
+
+
+@dataclass(frozen=True)
+class Bill:
+    """One training job.  Seconds are those of one of its ``instances``: ``billed_seconds`` (BillableTimeInSeconds, in
+    which the discount of spot is contained) and ``training_seconds`` (TrainingTimeInSeconds); ``None``: not told.
+
+    Raises:
+        ValueError: there is no instance, or seconds are negative or not finite.
+    """
+
+    instance_type: str
+    instances: int
+    billed_seconds: float | None
+    training_seconds: float | None
+    spot: bool
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.instances < 1:
+            raise ValueError(f"a job on {self.instances} instances")
+        for seconds in (self.billed_seconds, self.training_seconds):
+            if seconds is not None and not 0 <= seconds < math.inf:
+                raise ValueError(f"a job of {seconds} seconds")
+
+    @property
+    def billed(self) -> float | None:
+        """Instance seconds that are paid for."""
+        return None if self.billed_seconds is None else self.instances * self.billed_seconds
+
+    @property
+    def trained(self) -> float | None:
+        """Instance seconds that the job ran."""
+        return None if self.training_seconds is None else self.instances * self.training_seconds
+
+    def dollars(self, prices: Prices) -> float | None:
+        """Billed seconds at the price on demand, which is right for spot, too: its discount is in the seconds."""
+        price = prices.price(self.instance_type)
+        return None if self.billed is None or price is None else self.billed * price / 3600
+
+
+def write_bill(attempt_directory: Path, bill: Bill) -> None:
+    """Writes it, or replaces it when more is known."""
+    write_json(attempt_directory / NAME, dataclasses.asdict(bill))
+
+
+def read_bills(rundir: RunDir) -> list[Bill]:
+    """Those of all attempts of a run, in order; attempts without one, outside AWS, are left out.
+
+    Raises:
+        BrokenFile: one is unreadable, or no bill.
+    """
+    paths = [path for path in rundir.path.glob(f"attempts/*/{NAME}") if path.parent.name.isdigit()]
+    return [read_record(path, Bill) for path in sorted(paths, key=lambda path: int(path.parent.name))]
+
+
+def costs(bills: Sequence[Bill], prices: Prices) -> dict[str, float | None]:
+    """The ``cost/…`` values of a run's bills, failed and interrupted attempts included; empty without bills.
+
+    Returns:
+        ``cost/usd``; ``cost/billed_seconds``, of all instances; and, where an attempt was on spot,
+        ``cost/spot_seconds``, which these attempts ran, of all instances, and ``cost/spot_savings``, the share of
+        them that was not billed.
+    """
+    if not bills:
+        return {}
+    found = {"cost/usd": _sum(each.dollars(prices) for each in bills), "cost/billed_seconds": _billed(bills)}
+    spot = [each for each in bills if each.spot]
+    return found | ({"cost/spot_seconds": _trained(spot), "cost/spot_savings": _saved(spot)} if spot else {})
+
+
+def _saved(spot: Sequence[Bill]) -> float | None:
+    """``None`` also where none of the jobs ever began."""
+    billed, trained = _billed(spot), _trained(spot)
+    return 1 - billed / trained if billed is not None and trained else None
+
+
+def _billed(bills: Iterable[Bill]) -> float | None:
+    return _sum(each.billed for each in bills)
+
+
+def _trained(bills: Iterable[Bill]) -> float | None:
+    return _sum(each.trained for each in bills)
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = list(values)
+    return None if None in known else math.fsum(each for each in known if each is not None)
