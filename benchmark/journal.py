@@ -57,13 +57,18 @@ class JournalError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run: a result with its profile, or a failure."""
+    """What came of a run: a result with its profile, or a failure; ``profile`` has ``cost/…`` values of both."""
 
     status: Literal["done", "failed"]
     result: Result | None
     failure: Failure | None
     profile: Mapping[str, float | None]
     attempts: int
+
+    @property
+    def measured(self) -> bool:
+        """Whether the speed of the model is known."""
+        return any(name.startswith("speed/") for name in self.profile)
 
 
 @dataclass(frozen=True)
@@ -164,12 +169,17 @@ class Journal:
             self._db.execute("UPDATE runs SET published = NULL WHERE run_id = ?", (run.run_id,))
 
     def record_profile(self, run: Run, profile: Mapping[str, float | None]) -> None:
-        """Enters the speed of a run that has an outcome; MLflow has it to be told."""
+        """Enters the speed of a run that has an outcome, beside what it cost; MLflow has it to be told."""
         with self._transaction():
-            self._db.execute(
-                "UPDATE outcomes SET profile = ? WHERE run_id = ?", (json.dumps(dict(profile)), run.run_id)
-            )
+            values = json.dumps({**self.costs(run), **profile})
+            self._db.execute("UPDATE outcomes SET profile = ? WHERE run_id = ?", (values, run.run_id))
             self._db.execute("UPDATE runs SET published = NULL WHERE run_id = ?", (run.run_id,))
+
+    def costs(self, run: Run) -> dict[str, float | None]:
+        """The ``cost/…`` values that were recorded beside the outcome; empty where there is none."""
+        found = self._db.execute("SELECT profile FROM outcomes WHERE run_id = ?", (run.run_id,)).fetchone()
+        profile = json.loads(found["profile"]) if found else {}
+        return {name: value for name, value in profile.items() if name.startswith("cost/")}
 
     def outcomes(self) -> dict[str, Outcome]:
         """Run id -> outcome, of every run that ever had one; one query."""

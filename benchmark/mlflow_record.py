@@ -16,7 +16,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,7 +57,8 @@ class Profile:
 class Record:
     """A run directory as it is now.
 
-    ``digest`` is that of its result (or failure), ``None`` while there is none; ``profile`` may come later.
+    ``digest`` is that of its result (or failure), ``None`` while there is none; ``profile`` may come later.  ``costs``
+    are no part of the directory, which does not know the prices.
     """
 
     run: Run
@@ -67,10 +68,11 @@ class Record:
     failure: Failure | None = None
     profile: Profile | None = None
     digest: str | None = None
+    costs: Mapping[str, float | None] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, run: Run, rundir: RunDir) -> Record:
-        """Reads everything but the evaluation and the log.
+    def read(cls, run: Run, rundir: RunDir, costs: Mapping[str, float | None]) -> Record:
+        """Reads everything but the evaluation and the log; ``costs`` are those of :meth:`Journal.costs`.
 
         Raises:
             BrokenFile: a file other than the profile is unreadable or of another version.
@@ -79,7 +81,7 @@ class Record:
         failure = None if result else rundir.read_failure()
         marker = "result.json" if result else "failure.json" if failure else None
         digest = _digest(rundir.path / marker) if marker else None
-        return cls(run, rundir, rundir.read_events(), result, failure, _profile(rundir), digest)
+        return cls(run, rundir, rundir.read_events(), result, failure, _profile(rundir), digest, costs)
 
     @property
     def status(self) -> Literal["running", "done", "failed"]:
@@ -134,13 +136,14 @@ def curve(events: tuple[Event, ...]) -> tuple[Point, ...]:
 
 
 def finals(record: Record) -> tuple[Point, ...]:
-    """The finished run's values and its profile's, step 0; empty for a run without a result."""
+    """The finished run's values, its profile's and its costs, step 0; of a run that failed its costs only."""
+    spent = tuple(Point(_name(name), value, record.finished) for name, value in _finite(record.costs))
     if record.result is None:
-        return ()
+        return spent if record.failure else ()
     values = ((_final_name(name), value) for name, value in _finite(record.result.metrics))
     points = [Point(name, value, record.finished) for name, value in values if name]
     points.append(Point("best/epoch", float(record.result.best_epoch), record.finished))
-    return (*points, *(speed(record.profile) if record.profile else ()))
+    return (*points, *(speed(record.profile) if record.profile else ()), *spent)
 
 
 def speed(profile: Profile) -> tuple[Point, ...]:

@@ -13,8 +13,8 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmark.mlflow_store import RunTrackingError, TrackingError
@@ -41,6 +41,7 @@ class Request:
     mlflow_run_id: str | None
     name: str
     started: float
+    costs: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,13 @@ class Publishing:
     def _published(self, publisher: Publisher, request: Request) -> Published:
         known = self._ids.get(request.run.run_id, request.mlflow_run_id)
         found = publisher.publish(
-            request.run, request.rundir, request.uuid, known, name=request.name, started=request.started
+            request.run,
+            request.rundir,
+            request.uuid,
+            known,
+            name=request.name,
+            started=request.started,
+            costs=request.costs,
         )
         self._ids[request.run.run_id] = found.mlflow_run_id
         return Published(request.run, found.mlflow_run_id, found.commit)

@@ -309,14 +309,15 @@ class Sweep:
     def _notify(self, run: Run) -> None:
         known, rundir = self._publications[run.run_id], self._journal.rundir(run)
         name, started = self._site.names[run.run_id], self._journal.started(run)
-        self._site.publishing.notify(Request(run, rundir, known.uuid, known.mlflow_run_id, name, started))
+        costs = self._journal.costs(run)
+        self._site.publishing.notify(Request(run, rundir, known.uuid, known.mlflow_run_id, name, started, costs))
 
     def _measure(self) -> Iterator[SweepEvent]:
         """The speed of what has a result and no speed yet, when nothing trains and MLflow has everything."""
         if self._site.profiles is None or self._stopped:
             return
         found = self._journal.outcomes()
-        runs = [run for run in self._planned if (each := found.get(run.run_id)) and each.result and not each.profile]
+        runs = [run for run in self._planned if (each := found.get(run.run_id)) and each.result and not each.measured]
         measurement = Measurement(
             self._site.profiles,
             lambda run, rundir, attempt: self._submit(run, rundir, attempt, "profile"),

@@ -99,7 +99,15 @@ class Publisher:
             self._experiment_id = self._find_experiment()
 
     def publish(
-        self, run: Run, rundir: RunDir, uuid: str, mlflow_run_id: str | None, *, name: str = "", started: float = 0.0
+        self,
+        run: Run,
+        rundir: RunDir,
+        uuid: str,
+        mlflow_run_id: str | None,
+        *,
+        name: str = "",
+        started: float = 0.0,
+        costs: Mapping[str, float | None] = {},
     ) -> Projection:
         """Brings MLflow up to what ``rundir`` holds now: the epochs so far and, when the run has ended, all the rest.
 
@@ -110,8 +118,9 @@ class Publisher:
             mlflow_run_id: what an earlier call returned, if it is known.
             name: the run's name in MLflow (``benchmark.labels``); else model and seed.
             started: Unix seconds, used when the run is made; else the first time that the files tell, else now.
+            costs: what the run cost (``cost/usd``), once it has ended; published with its result or failure.
         """
-        now = self._read(run, rundir)
+        now = self._read(run, rundir, costs)
         seen = self._seen.pop(uuid, None)  # kept only if all goes well: else the next call looks again
         with self._reported():
             seen = seen or self._open(now, uuid, mlflow_run_id, name, started)
@@ -170,9 +179,9 @@ class Publisher:
             )
         return str(found.experiment_id)
 
-    def _read(self, run: Run, rundir: RunDir) -> Record:
+    def _read(self, run: Run, rundir: RunDir, costs: Mapping[str, float | None]) -> Record:
         try:
-            return Record.read(run, rundir)
+            return Record.read(run, rundir, costs)
         except (BrokenFile, OSError) as error:
             raise RunTrackingError(f"run {run.run_id} cannot be published: {error}") from error
 

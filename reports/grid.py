@@ -131,7 +131,7 @@ def _best(table: Table, name: str) -> str | None:
     means = [mean for row in table.ranked if (mean := row.mean(name)) is not None]
     if known.direction is None or len({known.write(mean) for mean in means}) < 2:
         return None
-    return known.write(max(means) if known.direction == "higher" else min(means))
+    return markdown(known.write(max(means) if known.direction == "higher" else min(means)))
 
 
 def _links(row: Row, directory: Path) -> str:

@@ -51,9 +51,14 @@ def done(
     return Entry(run, "done", result, None, profile or {}, "ab" * 16, directory)
 
 
-def failed(run: Run, kind: FailureKind = "diverged", message: str = "the loss is NaN at step 112") -> Entry:
+def failed(
+    run: Run,
+    kind: FailureKind = "diverged",
+    message: str = "the loss is NaN at step 112",
+    profile: Mapping[str, float | None] | None = None,
+) -> Entry:
     log = f"results/tour/runs/{run.run_id}/attempts/1/log.txt"
-    return Entry(run, "failed", None, Failure(kind, message, step=112), log=log)
+    return Entry(run, "failed", None, Failure(kind, message, step=112), profile or {}, log=log)
 
 
 def pending(run: Run) -> Entry:

@@ -112,6 +112,43 @@ def test_a_profile_not_yet_taken_does_not_count_against_the_seeds_that_have_one(
     assert build(entries, HEADER).tables[0].rows[0].metrics["speed/latency_ms_p50"].values == (3.0,)
 
 
+@given(st.lists(st.tuples(st.booleans(), st.none() | st.floats(0.001, 50)), min_size=1, max_size=9))
+def test_every_dollar_counts_and_none_is_invented(runs: list[tuple[bool, float | None]]) -> None:
+    entries = [
+        (done if success else failed)(make_run(seed=seed), profile={"cost/usd": usd})
+        for seed, (success, usd) in enumerate(runs)
+    ]
+    spent = build([*entries, pending(make_run("b"))], HEADER).spent
+    assert spent is not None
+    known = [usd for _, usd in runs if usd is not None]
+    assert (spent.runs, spent.unknown) == (len(runs), len(runs) - len(known))
+    assert spent.known_usd == pytest.approx(sum(known))
+    assert (spent.usd is None) == (len(known) < len(runs))
+
+
+def test_a_mean_cost_is_of_all_seeds_that_have_bills_and_unknown_if_one_is() -> None:
+    reason = "no price of its instance type, or no billed seconds"
+    entries = [
+        done(make_run("a", 0), profile={"cost/usd": 0.5}),
+        done(make_run("a", 1), profile={"cost/usd": 1.5}),
+        failed(make_run("a", 2), profile={"cost/usd": 9.0}),
+        done(make_run("b", 0), profile={"cost/usd": 0.5}),
+        done(make_run("b", 1), profile={"cost/usd": None}),
+        done(make_run("c", 0)),
+    ]
+    board = build(entries, Header("e", primary="cost/usd"))
+    rows = {row.model: row for row in board.tables[0].rows}
+    assert (rows["a"].rank, rows["a"].mean("cost/usd")) == (1, 1.0)
+    assert (rows["b"].rank, rows["b"].metrics["cost/usd"].reason) == (None, f"seed 1: {reason}")
+    assert rows["c"].rank is None
+    reasons = {each.label: each.reason for each in board.not_ranked if each.kind == "undefined"}
+    assert reasons == {"b": f"cost/usd: {reason}", "c": "cost/usd: not recorded"}
+
+
+def test_where_nothing_was_billed_nothing_was_spent() -> None:
+    assert build([done(make_run()), failed(make_run("b")), pending(make_run("c"))], HEADER).spent is None
+
+
 def test_data_sets_are_ranked_apart() -> None:
     header = Header("e", (DataSummary("one", DIGEST), DataSummary("two", "f" * 64)))
     entries = [done(make_run("a"), 0.9), done(make_run("b", digest="f" * 64), 0.1)]

@@ -57,7 +57,8 @@ def test_what_a_job_needs_is_a_part_of_what_is_installed() -> None:
 def test_a_wheel_runs_from_any_directory_without_the_clone(tmp_path: Path) -> None:
     built = wheel(tmp_path)
     names = set(zipfile.ZipFile(built).namelist())
-    assert {"benchmark/shipped/experiments.yaml", "benchmark/data/embedded/fashion-mini.npz", "benchmark/py.typed",
+    assert {"benchmark/shipped/experiments.yaml", "benchmark/shipped/prices.csv",
+            "benchmark/data/embedded/fashion-mini.npz", "benchmark/py.typed",
             "benchmark/data/embedded/LICENSE.fashion-mnist", "launch/train_models.py"} <= names  # fmt: skip
     assert not any(name.startswith(("tests/", "perf/")) for name in names)
 

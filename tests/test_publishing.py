@@ -4,7 +4,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -27,10 +27,18 @@ class Counting(Publisher):
         self.calls: list[str] = []
 
     def publish(
-        self, run: Run, rundir: RunDir, uuid: str, mlflow_run_id: str | None, *, name: str = "", started: float = 0.0
+        self,
+        run: Run,
+        rundir: RunDir,
+        uuid: str,
+        mlflow_run_id: str | None,
+        *,
+        name: str = "",
+        started: float = 0.0,
+        costs: Mapping[str, float | None] = {},
     ) -> Projection:
         self.calls.append(run.run_id)
-        return super().publish(run, rundir, uuid, mlflow_run_id, name=name, started=started)
+        return super().publish(run, rundir, uuid, mlflow_run_id, name=name, started=started, costs=costs)
 
 
 @pytest.fixture(scope="session")

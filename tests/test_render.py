@@ -183,6 +183,65 @@ def test_nearly_the_best_and_faster_is_said_in_words(directory: Path) -> None:
     assert "**Fastest within 1 point:** small (−0.8), 3.1× faster (2.0 against 6.2 ms an image)." in text
 
 
+BILLED = {"cost/billed_seconds": 36.0, "cost/spot_seconds": 100.0, "cost/spot_savings": 0.64}
+
+
+def billed_entries() -> list[Entry]:
+    return [
+        done(make_run("a", 0), 0.9, profile={"cost/usd": 0.01, **BILLED}),
+        done(make_run("a", 1), 0.9, profile={"cost/usd": 0.02, **BILLED}),
+        done(make_run("b", 0), 0.8, profile={"cost/usd": 0.4, **BILLED}),
+        failed(make_run("b", 1), profile={"cost/usd": 0.8, **BILLED}),
+        failed(make_run("c", 0), profile={"cost/usd": 2.0, **BILLED}),
+    ]
+
+
+def test_dollars_stand_in_all_three_files_those_of_failed_runs_too(directory: Path) -> None:
+    header = dataclasses.replace(HEADER, prices="prices of 2024-02, us-east-1")
+    write(build(billed_entries(), header), directory)
+    page = html.unescape(GITHUB.render((directory / "leaderboard.md").read_text(encoding="utf-8")))
+    assert "cost: $3.23 in all, spot saved 64%; prices of 2024-02, us-east-1" in page
+    assert '<th style="text-align:right">cost ↓</th>' in page
+    assert "<strong>$0.0150</strong>" in page
+    assert ">$0.400<" in page
+    found = json.loads((directory / "leaderboard.json").read_text(encoding="utf-8"))
+    assert found["cost"] == {
+        "runs": 5, "unknown": 0, "known_usd": pytest.approx(3.23), "billed_seconds": 180.0,
+        "spot_savings": pytest.approx(0.64), "usd": pytest.approx(3.23), "prices": "prices of 2024-02, us-east-1",
+    }  # fmt: skip
+    assert sorted(each["metrics"]["cost/usd"] for each in found["not_ranked"]) == [0.8, 2.0]
+    assert [run["metrics"]["cost/usd"] for run in found["rows"][1]["runs"]] == [0.4, 0.8]
+    lines = parsed((directory / "leaderboard.csv").read_bytes().decode())
+    assert [float(line["cost/usd total"]) for line in lines] == pytest.approx([0.03, 1.2, 2.0])
+    assert [line["cost/usd"] for line in lines] == ["0.015", "0.4", ""]
+
+
+def test_dollars_that_are_not_known_are_unknown_and_others_are_not_there(directory: Path) -> None:
+    entries = [done(make_run("a"), 0.9, profile={"cost/usd": None}), done(make_run("b"), 0.8)]
+    write(build(entries, HEADER), directory)
+    page = (directory / "leaderboard.md").read_text(encoding="utf-8")
+    assert "· cost: unknown\n" in page
+    (first, second) = [line for line in page.splitlines() if line.startswith(("| 1 ", "| 2 "))]
+    assert "| unknown |" in first
+    assert "| – |" in second
+    assert "unknown cost: seed 0: no price of its instance type, or no billed seconds (a)." in page
+    assert [line["cost/usd"] for line in parsed((directory / "leaderboard.csv").read_bytes().decode())] == ["", ""]
+    assert json.loads((directory / "leaderboard.json").read_text())["cost"]["usd"] is None
+
+
+def test_a_leaderboard_of_runs_without_bills_does_not_mention_cost(written: Path) -> None:
+    assert "cost" not in (written / "leaderboard.md").read_text(encoding="utf-8")
+    assert "cost/usd" not in (written / "leaderboard.csv").read_text(encoding="utf-8")
+    assert json.loads((written / "leaderboard.json").read_text(encoding="utf-8"))["cost"] is None
+
+
+def test_runs_are_ranked_by_what_they_cost(directory: Path) -> None:
+    write(build(billed_entries(), dataclasses.replace(HEADER, primary="cost/usd")), directory)
+    page = (directory / "leaderboard.md").read_text(encoding="utf-8")
+    assert "ranked by training cost ↓" in page
+    assert r"**Best:** a: \$0.0150 ± \$0.00707 training cost." in page
+
+
 def test_ties_are_marked(directory: Path) -> None:
     write(build([done(make_run("a")), done(make_run("b"))], HEADER), directory)
     text = (directory / "leaderboard.md").read_text(encoding="utf-8")
@@ -203,7 +262,9 @@ def test_runs_to_come_take_one_line_a_configuration(directory: Path) -> None:
      ("test/roc_auc_macro", 0.99999, "1.000"), ("test/mcc", -0.25, "-.250"), ("test/log_loss", 1.2345, "1.234"),
      ("model/parameters", 61706, "0.062"), ("model/parameters", 11.2e6, "11.2"), ("model/macs", 4.2e5, "0.00042"),
      ("model/macs", 0, "0.0"), ("cost/train_seconds", 64.3, "64"), ("cost/train_seconds", 8.04, "8.0"),
-     ("speed/images_per_second", 1300.4, "1,300"), ("speed/latency_ms_p50", 3.14, "3.1")],
+     ("cost/usd", 0.01234, "$0.0123"),
+     ("cost/usd", 0.4, "$0.400"), ("cost/usd", 0.9999, "$1.00"), ("cost/usd", 1234.5, "$1,234.50"),
+     ("cost/usd", 0, "$0.00"), ("speed/images_per_second", 1300.4, "1,300"), ("speed/latency_ms_p50", 3.14, "3.1")],
 )  # fmt: skip
 def test_numbers_are_written_to_be_read(name: str, value: float, text: str) -> None:
     assert metric(name).write(value) == text
@@ -319,7 +380,7 @@ ROW = {
 RUN = {"run_id": str, "seed": int, "status": str, "mlflow_run_id": (str, type(None)), "metrics": dict}
 UNRANKED = {
     "run_id": str, "configuration_id": str, "data": str, "data_digest": str, "label": str, "model": str, "seed": int,
-    "status": str, "kind": str, "reason": str, "log": str,
+    "status": str, "kind": str, "reason": str, "log": str, "metrics": dict,
 }  # fmt: skip
 
 

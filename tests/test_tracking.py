@@ -346,6 +346,36 @@ def test_a_profile_that_is_there_from_the_beginning_is_published_with_the_result
     assert f"{whole.data.tags['benchmark.commit']}:{whole.data.tags['benchmark.profile']}" == found.commit
 
 
+COSTS = {"cost/usd": 0.0125, "cost/billed_seconds": 90.0, "cost/spot_savings": None}
+
+
+def test_what_a_run_cost_is_published_with_its_result_and_again_adds_nothing(place: Path) -> None:
+    run, rundir = finished_run(place)
+    first = publisher(place).publish(run, rundir, UUID, None, costs=COSTS)
+    (whole,) = active(place)
+    spent = {name: value for name, value in whole.data.metrics.items() if name in COSTS}
+    assert spent == {"cost/usd": 0.0125, "cost/billed_seconds": 90.0}, "what is not known is left out"
+    client(place).delete_tag(first.mlflow_run_id, "benchmark.commit")  # as if it had been killed just before
+    before = rows(place)
+    assert publisher(place).publish(run, rundir, UUID, first.mlflow_run_id, costs=COSTS) == first
+    assert {**rows(place), "tags": 0} == {**before, "tags": 0}
+
+
+def test_a_failed_run_tells_what_it_cost_and_a_later_success_the_whole(place: Path) -> None:
+    run = a_run()
+    rundir, live = new_rundir(place, run), publisher(place)
+    assert not live.publish(run, rundir, UUID, None).commit
+    fail(rundir)
+    found = live.publish(run, rundir, UUID, None, costs=COSTS)
+    (failed,) = active(place)
+    assert (failed.info.status, failed.data.metrics["cost/usd"]) == ("FAILED", 0.0125)
+    rundir.clear_outcome()
+    finish(rundir)
+    live.publish(run, rundir, UUID, found.mlflow_run_id, costs={**COSTS, "cost/usd": 0.5})
+    (done,) = active(place)
+    assert (done.info.status, done.data.metrics["cost/usd"]) == ("FINISHED", 0.5)
+
+
 def test_a_broken_profile_does_not_keep_back_the_result(place: Path) -> None:
     run, rundir = finished_run(place)
     (rundir.path / "profile.json").write_text("{torn")
