@@ -24,6 +24,8 @@ class Estimate:
     workers: int
     dollars: Range | None = None
     """What that costs: expected, least, most; ``None`` where the machine has no price."""
+    unpriced: bool = False
+    """Whether it costs money, and how much is not known."""
 
 
 def estimate(

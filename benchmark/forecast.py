@@ -114,7 +114,8 @@ def spent(result: Result) -> float:
 
 def _alike_in_time(run: Run) -> tuple[Hashable, ...]:
     """From the nearest runs to all."""
-    model = (run.model, canonical_json(dict(run.model_args)), run.threads, run.processes, run.device)
+    where = (run.threads, run.processes, run.device, run.instance_type)
+    model = (run.model, canonical_json(dict(run.model_args)), *where)
     return (run.configuration_id, (*model, run.image_size), model, family(run.model), "")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmark import catalogue, config, preparing
 from benchmark import plan as planning
 from benchmark.data import datasets
-from benchmark.estimate import Estimate, estimate
+from benchmark.estimate import Estimate
 from benchmark.installed import default_experiment
 from benchmark.labels import labels
 from benchmark.plan import Plan, PlannedRun
@@ -33,7 +33,7 @@ class Found:
         launch = self.plan.experiment.launch
         remote = is_remote(launch.mode)
         workers = preparing.settings(launch, None, new, remote=remote).workers
-        return estimate(new, self.plan.forecast(), workers, launch.price_per_hour)
+        return preparing.expected(launch, new, self.plan.forecast(), workers, remote=remote)
 
 
 def planned(

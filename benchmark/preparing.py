@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from benchmark.attempt import Limits
 from benchmark.budget import Budget
 from benchmark.config.experiment import LaunchSettings
 from benchmark.data import datasets
+from benchmark.estimate import Estimate, dollars, estimate
 from benchmark.forecast import Forecast
 from benchmark.mlflow_store import sqlite_path
 from benchmark.plan import Plan, PlannedRun
@@ -116,6 +117,17 @@ def hourly(launch: LaunchSettings, prices: Prices, run: Run) -> float | None:
     """Dollars that an hour of the instances of one training job costs; ``None`` where that is not known."""
     price = prices.price(run.instance_type or launch.aws.instance_type)
     return None if price is None else price * launch.hosts
+
+
+def expected(
+    launch: LaunchSettings, todo: Sequence[Run], forecast: Forecast, workers: int, *, remote: bool
+) -> Estimate | None:
+    """How long ``todo`` will take, and what it will cost."""
+    if not remote:
+        return estimate(todo, forecast, workers, launch.price_per_hour)
+    price = partial(hourly, launch, Prices.shipped(launch.aws.prices))
+    found, cost = estimate(todo, forecast, workers), dollars(todo, forecast, price)
+    return found and replace(found, dollars=cost, unpriced=cost is None)
 
 
 def budget(plan: Plan, todo: Sequence[Run], forecast: Forecast, *, remote: bool) -> Budget:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmark.journal import Journal, Outcome, Publication
 from benchmark.plan import Plan
+from benchmark.prices import Prices
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 from reports.leaderboard import DataSummary, Entry, Header, Leaderboard, build
@@ -83,5 +84,6 @@ def _header(plan: Plan, command: str, workers: int | None, outcomes: Mapping[str
         workers=workers,
         started=min((each.started for each in results), default=None),
         finished=max((each.finished for each in results), default=None),
+        prices=Prices.shipped(plan.experiment.launch.aws.prices).words,
         versions={name: str(environment[name]) for name in VERSIONS if name in environment},
     )

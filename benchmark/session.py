@@ -20,7 +20,7 @@ import launch
 from benchmark import mlflow_store, preparing, room, rundir, words
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
-from benchmark.estimate import Estimate, estimate
+from benchmark.estimate import Estimate
 from benchmark.forecast import spent
 from benchmark.inspecting import write_cards
 from benchmark.journal import Journal, Outcome
@@ -163,7 +163,7 @@ class Session:
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
         command, expected = (
             partial(words.command, path, settings),
-            estimate(todo, site.forecast, how.workers, experiment.launch.price_per_hour),
+            preparing.expected(experiment.launch, todo, site.forecast, how.workers, remote=remote),
         )
         return cls(found, site, sweep, interrupt, todo, how.workers, command, uri, stack, expected)
 

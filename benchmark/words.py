@@ -185,7 +185,7 @@ def estimate(found: Estimate) -> str:
     """``about 4 min (3 min to 7 min)``, and with a price ``, $0.08 ($0.06 to $0.14)``."""
     time = f"about {duration(found.seconds)} ({duration(found.low)} to {duration(found.high)})"
     if found.dollars is None:
-        return time
+        return f"{time}, cost unknown" if found.unpriced else time
     expected, low, high = (f"${each:,.2f}" for each in found.dollars)
     return f"{time}, {expected} ({low} to {high})"
 

@@ -131,6 +131,7 @@ class TrainingJob:
         self.aws.clients("sagemaker").create_training_job(**self.record.request)
         reach("aws.created")
         self._slots.created()
+        write_bill(self.directory, aws_outcome.bill(self.record.request))
         return self._next("watch", self.aws.interval)
 
     def _watch(self) -> None:

@@ -42,7 +42,7 @@ def interruptions(said: Description) -> int:
 
 
 def bill(said: Description) -> Bill:
-    """What AWS will ask money for."""
+    """What AWS will ask money for; of a job that has not ended, and of its request, so much as not known yet."""
     resources = said["ResourceConfig"]
     return Bill(
         instance_type=resources["InstanceType"],
