@@ -46,7 +46,7 @@ class Aws:
         time_limit: seconds that a job may train.
 
     Raises:
-        Unavailable: there are no credentials that AWS accepts, no region or no role.
+        Unavailable: there are no credentials that AWS accepts, no region, no role or no bucket.
     """
 
     remote = True
@@ -64,6 +64,7 @@ class Aws:
         self.clients = Clients(aws.profile, aws.region)
         account = _account(self.clients)
         bucket = Bucket.parse(aws.bucket or f"sagemaker-{self.clients.region_name}-{account}")
+        _check_bucket(self.clients, bucket)
         image = image or deep_learning.image(
             deep_learning_image or deep_learning.VERSION, aws.instance_type, self.clients.region_name
         )
@@ -186,6 +187,19 @@ def _account(clients: Clients) -> str:
     except aws_clients.FAILURES as error:
         remedy = LOGIN if aws_clients.trouble(error) in ("expired", "denied") else "look at the network"
         raise Unavailable(f"mode aws: AWS does not say who you are ({aws_clients.said(error)}): {remedy}") from error
+
+
+def _check_bucket(clients: Clients, bucket: Bucket) -> None:
+    try:
+        clients("s3").head_bucket(Bucket=bucket.name)
+    except aws_clients.FAILURES as error:
+        if aws_clients.trouble(error) == "missing":
+            region = clients.region_name
+            remedy = f"`aws s3 mb s3://{bucket.name} --region {region}` makes it, or name another in aws: {{bucket: …}}"
+            raise Unavailable(f"mode aws: there is no bucket {bucket.name}: {remedy}") from error
+        if aws_clients.trouble(error) == "denied":
+            raise Unavailable(f"mode aws: you may not use the bucket {bucket.name}: name one of yours") from error
+        raise Unavailable(f"mode aws: bucket {bucket.name}: {aws_clients.said(error)}") from error
 
 
 def _series(rundir: RunDir, attempt: int) -> int:

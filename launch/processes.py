@@ -50,6 +50,15 @@ def cpu_seconds_of(pid: int) -> float:
     return 0.0
 
 
+def child_of(pid: int) -> int | None:
+    """A child of a process, if it has any."""
+    for path in PROC.glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if int(_fields(path)[1]) == pid:
+                return int(path.parent.name)
+    return None
+
+
 def reap_group(pid: int) -> int | None:
     """The exit code of a child that leads a group (negative: the signal), ``None`` while it runs.
 

@@ -1,0 +1,95 @@
+"""The server: moto's application behind ours, on one port of this machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from moto.moto_server.werkzeug_app import (  # noqa: TID251 - the one file that may
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+from launch.rehearsal.application import Application
+from launch.rehearsal.attempt import Services
+from launch.rehearsal.calls import Calls
+from launch.rehearsal.chance import Chance
+from launch.rehearsal.clock import Clock
+from launch.rehearsal.control import Control
+from launch.rehearsal.executors import Settings, load
+from launch.rehearsal.faults import Faults
+from launch.rehearsal.instances import Instances
+from launch.rehearsal.life import Lives
+from launch.rehearsal.operations import Operations
+from launch.rehearsal.storage import Clients, Storage
+
+ADDRESS = "127.0.0.1"
+BUCKET = "rehearsal-data"
+ROLE = "rehearsal"
+_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
+class Server:
+    """Listens from the start; :meth:`serve` answers until :meth:`close`.
+
+    Raises:
+        OSError: this machine cannot run jobs in the way that the settings name, with a remedy; or the port is taken.
+    """
+
+    def __init__(self, settings: Settings, faults: Faults, port: int = 0) -> None:
+        clock, chance = Clock(settings.speed), Chance(faults)
+        self._calls = calls = Calls()
+        executor = load(settings, clock)
+        executor.check()
+        self._http = make_server(ADDRESS, port, self._answer, threaded=True, request_handler=_Handler)
+        self.url = f"http://{ADDRESS}:{self._http.server_port}"
+        self._clients = Clients(self.url)
+        services = Services(settings, clock, chance, self._clients, Storage(self._clients), executor)
+        instances = Instances(chance, clock)
+        self._lives = Lives(services, instances)
+        self._operations = Operations(
+            settings.directory / "jobs", chance, clock, instances, self._lives.start, self._assumable
+        )
+        control = Control(self._operations, calls, chance)
+        moto = DomainDispatcherApplication(create_backend_app)
+        self._application = Application(moto, self._operations, control, calls, chance)
+
+    def serve(self) -> None:
+        """Answers requests until the process ends."""
+        self._http.serve_forever()
+
+    def prepare(self) -> dict[str, str]:
+        """Makes a bucket and a role, while :meth:`serve` runs in another thread: how they are called."""
+        self._clients.get("s3").create_bucket(Bucket=BUCKET)
+        role = self._clients.get("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(_TRUST))
+        self._calls.clear()
+        return {"url": self.url, "bucket": BUCKET, "role": role["Role"]["Arn"]}
+
+    def close(self) -> None:
+        """Kills the jobs, and listens no more."""
+        self._lives.close(self._operations.all())
+        self._http.server_close()
+
+    def _answer(self, environ: dict[str, Any], start: Any) -> Any:
+        return self._application(environ, start)
+
+    def _assumable(self, role: str) -> bool:
+        try:
+            found = self._clients.get("iam").get_role(RoleName=role.rpartition("/")[2])["Role"]
+        except self._clients.get("iam").exceptions.NoSuchEntityException:
+            return False
+        return "sagemaker.amazonaws.com" in json.dumps(found["AssumeRolePolicyDocument"])
+
+
+class _Handler(MotoRequestHandler):  # type: ignore[misc]  # moto is not looked into
+    """Says nothing of requests that went well."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        if str(code).startswith("5"):
+            logging.getLogger(__name__).warning("%s: %s", self.requestline, code)
