@@ -186,8 +186,13 @@ def estimate(found: Estimate) -> str:
     time = f"about {duration(found.seconds)} ({duration(found.low)} to {duration(found.high)})"
     if found.dollars is None:
         return f"{time}, cost unknown" if found.unpriced else time
-    expected, low, high = (f"${each:,.2f}" for each in found.dollars)
+    expected, low, high = map(money, found.dollars)
     return f"{time}, {expected} ({low} to {high})"
+
+
+def money(dollars: float) -> str:
+    """``$0.08``; what is less than a cent is not nothing."""
+    return "under $0.01" if 0 < dollars < 0.005 else f"${dollars:,.2f}"
 
 
 def plan_summary(cells: Sequence[PlannedRun], found: Estimate | None) -> str:
