@@ -1,12 +1,15 @@
-"""Settings of every test: one thread a process, and no skipped check where the gate can run it."""
+"""Settings of every test: one thread a process, no deadlines, and no skipped check where the gate can run it."""
 
 import os
 from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no mistake
+settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(wrapper=True)
