@@ -1,4 +1,4 @@
-"""The command line: the only place that prints, with :mod:`benchmark.cli_runs` and :mod:`benchmark.cli_first`.
+"""The command line: the only place that prints, with the other ``benchmark.cli_…`` files.
 
 Exit codes: 0 all done, 1 some runs failed, 2 configuration, 3 environment, 4 incomplete, 130 interrupted.  Heavy
 libraries are imported in the commands that need them, so that ``--help`` is quick.
@@ -16,7 +16,8 @@ import click
 
 from benchmark import __version__
 from benchmark.cli_first import data, doctor, init, models, schema
-from benchmark.cli_options import ask_what_becomes_of_jobs, common, in_seconds, only_option, print_json, teller
+from benchmark.cli_options import common, in_seconds, only_option, print_json, teller
+from benchmark.cli_rehearse import rehearse
 from benchmark.cli_runs import logs, reproduce, rm, stop
 from benchmark.data.telling import told
 
@@ -107,9 +108,8 @@ def run(
 
         click.echo(start(sys.argv[1:], experiment, settings, results))
         return
+    from benchmark.cli_session import carry_out
     from benchmark.session import Options, Session
-    from benchmark.sweep_events import Stopping
-    from benchmark.terminal import choose
 
     options = Options(
         workers=workers,
@@ -122,24 +122,7 @@ def run(
         max_time=max_time,
     )
     session = Session.open(experiment, settings, results, options)
-    say = teller(as_json)
-    say(session.opening)
-    if session.costs_money and not yes and sys.stdin.isatty():
-        click.confirm("Start?", abort=True, err=as_json)
-    expected = session.site.forecast.seconds
-    view = choose(session.narrator, say, as_json, todo=session.todo, workers=session.workers, expected=expected)
-    with view as terminal:
-        for event in session.events():
-            terminal.show(event)
-            if isinstance(event, Stopping) and event.how == "ask" and sys.stdin.isatty():
-                with terminal.paused():
-                    session.interrupt.choice = ask_what_becomes_of_jobs(err=as_json)
-    summary = session.conclude()
-    for line in summary.lines:
-        say(line)
-    if as_json:
-        print_json(summary.document)
-    sys.exit(summary.exit_code)
+    sys.exit(carry_out(session, as_json=as_json, yes=yes))
 
 
 @main.command()
@@ -247,7 +230,7 @@ def _tell_progress(what: str, done: int, total: int) -> None:
         click.echo(f"\r{what} [{bar:.<{BAR}}] {done:,} of {total:,}\033[K", nl=done == total, err=True)
 
 
-for each in (logs, stop, rm, reproduce, init, data, doctor, schema, models):
+for each in (logs, stop, rm, reproduce, rehearse, init, data, doctor, schema, models):
     main.add_command(each)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark import catalogue, config, preparing
 from benchmark import plan as planning
+from benchmark.config import Experiment
 from benchmark.data import datasets
 from benchmark.estimate import Estimate
 from benchmark.installed import default_experiment
@@ -26,6 +27,10 @@ class Found:
     plan: Plan
     names: Mapping[str, str]
     cells: tuple[PlannedRun, ...]
+
+    def adapted(self, change: Callable[[Experiment], Experiment]) -> Found:
+        """The same runs, launched and tracked otherwise."""
+        return replace(self, plan=replace(self.plan, experiment=change(self.plan.experiment)))
 
     def estimate(self) -> Estimate | None:
         """How long those of them that are new will take, with the YAML's workers."""

@@ -110,7 +110,7 @@ def settings(
         return Settings(count, Limits(), launch.retries, None, most_seconds)
     memory = int(MEMORY_SHARE * forecast.available_memory())
     limits = Limits(launch.timeout, launch.time_limit)
-    return Settings(count or _fitting(todo), limits, launch.retries, memory, most_seconds)
+    return Settings(count or fitting(todo), limits, launch.retries, memory, most_seconds)
 
 
 def hourly(launch: LaunchSettings, prices: Prices, run: Run) -> float | None:
@@ -194,7 +194,7 @@ def profiles(plan: Plan, place: str) -> Profiles | None:
     return Profiles(datasets.cache_directory(), {spec: len(facts.classes) for spec, facts in plan.data.items()}, place)
 
 
-def _fitting(todo: Sequence[Run]) -> int:
+def fitting(todo: Sequence[Run]) -> int:
     """As many workers as have cores of their own."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // max((run.cores for run in todo), default=1))

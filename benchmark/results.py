@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmark.journal import Journal, Outcome, Publication
 from benchmark.plan import Plan
 from benchmark.prices import Prices
 from benchmark.run import Run
-from benchmark.rundir import RunDir
-from reports.leaderboard import DataSummary, Entry, Header, Leaderboard, build
+from benchmark.rundir import Result, RunDir
+from reports.leaderboard import SPEED_NOTE, DataSummary, Entry, Header, Leaderboard, build
 from reports.matrix_picture import confusion_png
 from reports.render import write as write_files
 
@@ -70,6 +70,13 @@ def _entry(run: Run, rundir: RunDir, outcome: Outcome | None, publication: Publi
     return Entry(run, outcome.status, outcome.result, outcome.failure, outcome.profile, mlflow_run_id, rundir.path, log)
 
 
+def _speed_note(results: Sequence[Result]) -> str:
+    kinds = sorted({str(each.environment["instance"]) for each in results if "instance" in each.environment})
+    if not kinds:
+        return SPEED_NOTE
+    return f"Speed was measured in AWS, at the end of each training job on its own instance ({', '.join(kinds)})."
+
+
 def _header(plan: Plan, command: str, workers: int | None, outcomes: Mapping[str, Outcome]) -> Header:
     results = [found.result for run in plan.runs if (found := outcomes.get(run.run_id)) and found.result]
     environment = results[0].environment if results else {}
@@ -84,6 +91,7 @@ def _header(plan: Plan, command: str, workers: int | None, outcomes: Mapping[str
         workers=workers,
         started=min((each.started for each in results), default=None),
         finished=max((each.finished for each in results), default=None),
+        speed_note=_speed_note(results),
         prices=Prices.shipped(plan.experiment.launch.aws.prices).words,
         versions={name: str(environment[name]) for name in VERSIONS if name in environment},
     )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import launch
 from benchmark import mlflow_store, preparing, room, rundir, words
+from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
 from benchmark.estimate import Estimate
@@ -59,6 +60,8 @@ class Options:
     """What becomes of training jobs in AWS after Ctrl-C; ``None``: it is asked for."""
     max_time: float | None = None
     """Seconds after which what runs is stopped, to go on with the next command."""
+    adapt: Callable[[Experiment], Experiment] = lambda experiment: experiment
+    """Changes how the experiment is launched and tracked."""
     train: bool = True
     """Without it only what waits on disk is published."""
 
@@ -124,7 +127,7 @@ class Session:
         Raises:
             ConfigError, DataError, ModeError, NoRoom, Busy, JournalError, UsageProblem: what is in the way.
         """
-        found = planned(path, settings, results, options.only)
+        found = planned(path, settings, results, options.only).adapted(options.adapt)
         plan, experiment = found.plan, found.plan.experiment
         if not options.train:
             _must_have_run(plan)
@@ -223,8 +226,8 @@ class Session:
     def _check(self, document: Mapping[str, Any]) -> list[str]:
         """How to see whether the best can be trusted."""
         ranked = [row for row in document["rows"] if row["rank"] is not None]
-        if not ranked or not self.todo:
-            return []
+        if not ranked or not self.todo or self.site.launcher.remote:
+            return []  # in AWS that costs what the run had cost
         run_id = next(run["run_id"] for run in ranked[0]["runs"] if run["status"] == "done")
         return [f"check the best run: {self.command('reproduce', run_id[:6])}"]
 

@@ -164,7 +164,8 @@ class Aws:
             **threads(run.threads),
             **({"BENCHMARK_ISOLATED": "1"} if self.site.isolated else {}),
             "BENCHMARK_TASKS": tasks,
-            "BENCHMARK_IMAGE": f"{self.site.image} {self.site.instance_type(run)}",
+            "BENCHMARK_IMAGE": self.site.image,
+            "BENCHMARK_INSTANCE": self.site.instance_type(run),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 

@@ -234,7 +234,9 @@ class TrainingJob:
             return self._end(Failure("config", f"this account may not use {kind} for training: {remedy}. AWS: {words}"))
         lower = self._slots.refuse(self.record.name)
         if lower is not None:
-            self.aws.notice(f"AWS has no more room for {kind} in your quota: {lower} at a time from here on ({words})")
+            self.aws.notice(
+                f"AWS has no more room for {kind} in your quota: {lower} at a time from here on ({words.partition('. ')[0]})"
+            )
         return self._wait(1.0)
 
     def _look_again(self) -> None:
