@@ -26,6 +26,7 @@ from launch.aws_uploads import Uploads
 from launch.host import ALLOCATOR, threads
 from launch.training_job import Bucket, Inputs, Owner, Site, request
 
+POLL_SECONDS = 15.0
 DESCRIBES_PER_SECOND = 4.0
 """At most, of all jobs together."""
 THREADS = 16
@@ -122,8 +123,13 @@ class Aws:
     def slots(self, instance_type: str) -> Slots:
         with self._lock:
             if instance_type not in self._slots:
-                self._slots[instance_type] = Slots(instance_type, self.site.settings.concurrency)
+                self._slots[instance_type] = Slots(instance_type, self.site.settings.concurrency, scale=self.scale)
             return self._slots[instance_type]
+
+    @property
+    def scale(self) -> float:
+        """Of all waiting: the usual times belong to looks every 15 seconds."""
+        return self.site.settings.poll_seconds / POLL_SECONDS
 
     @property
     def interval(self) -> float:

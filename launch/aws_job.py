@@ -104,7 +104,7 @@ class TrainingJob:
         except aws_clients.FAILURES as error:
             self._cope(error)
         except Interrupted:
-            self._wait(RENEW_SECONDS)
+            self._wait(RENEW_SECONDS * self.aws.scale)
         except OSError as error:
             self._end(
                 Failure("infrastructure", f"{NO_SPACE}: {error}" if error.errno == 28 else str(error)), over=False
@@ -163,7 +163,7 @@ class TrainingJob:
             aws_results.remove_checkpoints(self.aws.clients, self.record.bucket, self.record.checkpoints)
             return self._end(None)
         if aws_outcome.lacked_capacity(self.said):
-            return self._end(aws_outcome.failure(self.said, asked=False), again=CAPACITY_SECONDS)
+            return self._end(aws_outcome.failure(self.said, asked=False), again=CAPACITY_SECONDS * self.aws.scale)
         return self._end(self._failure())
 
     def _failure(self) -> Failure:
@@ -198,7 +198,7 @@ class TrainingJob:
         self._tries += 1
         if trouble == "expired":
             self.aws.renew(words)
-            return self._wait(RENEW_SECONDS)
+            return self._wait(RENEW_SECONDS * self.aws.scale)
         if trouble == "quota" and self._phase == "create":
             return self._park(words)
         if trouble == "exists" and self._phase == "create":
@@ -218,7 +218,7 @@ class TrainingJob:
         return f"upload to s3://{bucket.name}/{bucket.prefix}" if self._phase == "prepare" else "AWS refuses the job"
 
     def _retry(self, trouble: str, words: str) -> None:
-        pause = min(FIRST_PAUSE * 2 ** (self._tries - 1), LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2 ** (self._tries - 1), LONGEST_PAUSE) * self.aws.scale
         if self._tries > 1 or trouble not in ("busy", "away"):
             self.aws.notice(f"AWS does not answer as it should ({words}); jobs there go on, and it is asked again")
         self._wait(pause)
@@ -234,9 +234,8 @@ class TrainingJob:
             return self._end(Failure("config", f"this account may not use {kind} for training: {remedy}. AWS: {words}"))
         lower = self._slots.refuse(self.record.name)
         if lower is not None:
-            self.aws.notice(
-                f"AWS has no more room for {kind} in your quota: {lower} at a time from here on ({words.partition('. ')[0]})"
-            )
+            first = words.partition(". ")[0]
+            self.aws.notice(f"AWS has no more room for {kind} in your quota: {lower} at a time from here on ({first})")
         return self._wait(1.0)
 
     def _look_again(self) -> None:

@@ -23,14 +23,16 @@ class Slots:
     instance_type: str
     most: int
     clock: Callable[[], float] = time.monotonic
+    scale: float = 1.0
+    """Of all times here."""
     living: set[str] = field(default_factory=set)
     _limit: int = field(init=False)
-    _pause: float = FIRST_PAUSE
+    _pause: float = field(init=False)
     _refused: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._limit = self.most
+        self._limit, self._pause = self.most, FIRST_PAUSE * self.scale
 
     def take(self, name: str) -> bool:
         """Whether a job of this name may be created now; it then counts as living until it is given back."""
@@ -54,18 +56,20 @@ class Slots:
     def created(self) -> None:
         """AWS took one."""
         with self._lock:
-            self._pause = FIRST_PAUSE
+            self._pause = FIRST_PAUSE * self.scale
 
     def refuse(self, name: str) -> int | None:
         """AWS refused one; the new limit where it is lower than before."""
         with self._lock:
             self.living.discard(name)
             if self._refused is not None and not self.living:
-                self._pause = min(2 * self._pause, LONGEST_PAUSE)
+                self._pause = min(2 * self._pause, LONGEST_PAUSE * self.scale)
             self._refused = self.clock()
             before, self._limit = self._limit, max(1, min(self._limit, len(self.living)))
             return self._limit if self._limit < before else None
 
     def _recover(self) -> None:
-        if self._refused is not None and self._limit < self.most and self.clock() > self._refused + PROBE_SECONDS:
+        if self._refused is None or self._limit >= self.most:
+            return
+        if self.clock() > self._refused + PROBE_SECONDS * self.scale:
             self._limit, self._refused = self._limit + 1, self.clock()

@@ -23,7 +23,8 @@ def environment(device: torch.device | str = "cpu") -> dict[str, str | int | flo
     Imports nothing for a version; a library that is not installed is left out.  Keys: ``python``, each of
     ``LIBRARIES``, ``platform``, ``cpu``, ``cpu_capability`` (the instructions that torch uses, which decide the last
     digits), ``cpus`` (those this process may use), ``threads`` (of one operation in torch), ``device`` (``cpu``, or
-    the kind and name of the accelerator), in a container ``image`` (name and digest), in AWS ``instance`` (its type), and on CUDA its version as
+    the kind and name of the accelerator), in a container ``image`` (name and digest), in AWS ``instance`` (its
+    type), and on CUDA its version as
     ``cuda``.
     """
     device = torch.device(device)
