@@ -216,7 +216,7 @@ def test_expired_credentials_are_refused_by_every_service(aws: Account) -> None:
 
 
 def test_errors_of_storage_hit_the_call_that_the_script_names(aws: Account) -> None:
-    errors = (Error("PutObject", "InternalError", nth=2), Error("PutObject", "ConnectionReset", nth=3))
+    errors = (Error("PutObject", "InternalError", nth=2), Error("PutObject", "ConnectionReset", nth=3, times=0))
     aws.rehearsal.set_faults(Faults(errors=errors))
     aws.put("x/1", "")
     with pytest.raises(ClientError) as error:
@@ -224,6 +224,7 @@ def test_errors_of_storage_hit_the_call_that_the_script_names(aws: Account) -> N
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
     with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
         aws.put("x/3", "")
+    assert aws.rehearsal.calls()[-1]["error"] == "ConnectionReset"
     assert aws.keys("x/") == {"1"}
 
 

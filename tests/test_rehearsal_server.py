@@ -94,11 +94,13 @@ def test_a_job_can_be_stopped_before_it_has_instances(quick: Account) -> None:
 
 
 def test_shares_of_jobs_are_interrupted_and_find_no_capacity(quick: Account) -> None:
-    quick.rehearsal.set_faults(Faults(seed=3, spot=1.0, capacity=0.5))
-    names = [quick.start("", StoppingCondition={"MaxRuntimeInSeconds": 86400}) for _ in range(8)]
-    ends = [quick.ended(name)["TrainingJobStatus"] for name in names]
+    quick.rehearsal.set_faults(Faults(spot=0.5, spot_after=10.0, capacity=0.3))
+    spot = {"EnableManagedSpotTraining": True, "StoppingCondition": SPOT_LIMITS}
+    names = [quick.start("", TrainingJobName=f"share-{each}", **spot) for each in range(10)]
+    jobs = [quick.ended(name) for name in names]
     quick.rehearsal.set_faults(Faults())
-    assert set(ends) == {"Completed", "Failed"}
+    assert {each["TrainingJobStatus"] for each in jobs} == {"Completed", "Failed"}
+    assert {"Interrupted" in secondaries(each) for each in jobs} == {True, False}
 
 
 def test_many_callers_at_a_time_are_served(quick: Account) -> None:

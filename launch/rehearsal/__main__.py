@@ -21,7 +21,13 @@ from launch.rehearsal.executors import EXECUTORS, Settings
 from launch.rehearsal.faults import Faults
 
 PARENT_SECONDS = 0.5
-APART = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+APART = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
+}
 MISSING = "the rehearsal needs moto ({}): pip install 'torch-image-benchmark[rehearse]'"
 
 

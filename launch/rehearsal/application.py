@@ -38,7 +38,7 @@ class Application:
                 self._calls.add(call)
             return self._others(call, environ, start)
         verdict = self._chance.call(call.service, call.operation)
-        self._calls.add(call, verdict.error or "")
+        self._calls.add(call, verdict.error or ("LostReply" if verdict.lost else ""))
         if verdict.error == answers.RESET:
             return answers.hang_up(environ)
         if verdict.error:

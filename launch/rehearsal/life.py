@@ -74,6 +74,9 @@ class _Life:
             job.attempts += 1
             job.arrive_on_instances()
             trees = self._stage()
+            if job.stop_requested:
+                job.end("Stopped")
+                return
             ending = self._train(trees)
             if ending.why == "closing":
                 return

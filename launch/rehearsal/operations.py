@@ -83,7 +83,7 @@ class Operations:
             job = TrainingJob(_completed(request), arn, self._clock, self._directory / region / name, SPOT_SHARE)
             self._jobs[region, name] = job
             self._tags[arn] = {each["Key"]: each["Value"] for each in request.get("Tags", ())}
-        self._live(job, self._chance.created(name, spot=spot))
+        self._live(job, self._chance.created(name))
         return {"TrainingJobArn": arn}
 
     def _describe(self, request: dict[str, Any], region: str) -> dict[str, Any]:

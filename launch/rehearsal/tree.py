@@ -76,12 +76,18 @@ class Tree:
         """The channels, and the checkpoints of earlier attempts.
 
         Raises:
-            ClientFault: a channel has no objects.
+            ClientFault: a channel has no objects, or the checkpoints no bucket.
         """
         for each in _channels(self.job):
             self._fetch(each, storage)
         if "CheckpointConfig" in self.job.request:
-            storage.download(self.job.request["CheckpointConfig"]["S3Uri"].rstrip("/") + "/", self.checkpoints)
+            self._restore(self.job.request["CheckpointConfig"]["S3Uri"].rstrip("/") + "/", storage)
+
+    def _restore(self, uri: str, storage: Storage) -> None:
+        try:
+            storage.download(uri, self.checkpoints)
+        except FileNotFoundError as error:
+            raise ClientFault(f"Checkpoint download failed: {error}") from None
 
     def _fetch(self, channel: Mapping[str, Any], storage: Storage) -> None:
         source = channel["DataSource"].get("S3DataSource", {})
@@ -90,13 +96,13 @@ class Tree:
         sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
         target = self.ml / "input/data" / channel["ChannelName"]
         target.mkdir()
-        uri, missing = source["S3Uri"], _NO_OBJECTS
+        uri = source["S3Uri"]
         try:
             if storage.download(uri, target, shard=(self.number - 1, self.job.count) if sharded else (0, 1)):
                 return
         except FileNotFoundError:
             pass
-        raise ClientFault(missing.format(uri, self.job.region, self.job.request["RoleArn"]))
+        raise ClientFault(_NO_OBJECTS.format(uri, self.job.region, self.job.request["RoleArn"]))
 
     def _resources(self, interface: str) -> dict[str, Any]:
         hosts, group = [f"algo-{each + 1}" for each in range(self.job.count)], "homogeneousCluster"
