@@ -210,6 +210,25 @@ def test_outputs_may_be_left_as_they_are_and_hosts_may_be_cut_off(tmp_path: Path
         assert "only S3Prefix" in found.run("", InputDataConfig=[manifest()])["FailureReason"]
 
 
+def test_what_is_disputed_of_aws_can_be_had_the_other_way(tmp_path: Path) -> None:
+    program = """
+import os, time
+place = "/opt/ml/checkpoints/old"
+open(place, "w").close()
+time.sleep(0.5)
+os.remove(place)
+open("/opt/ml/checkpoints/new", "w").close()
+"""
+    with account(tmp_path, arguments=["--mirror-deletions", "--check-inputs"]) as found:
+        name = found.start(program)
+        until(lambda: found.keys(f"{name}/checkpoints/") == {"old"})
+        found.ended(name)
+        assert found.keys(f"{name}/checkpoints/") == {"new"}
+        for uri in (f"s3://{found.rehearsal.bucket}/nothing", "s3://no-such-bucket/a"):
+            with pytest.raises(ClientError, match=r"ValidationException.*No S3 objects found under S3 URL"):
+                found.start("", InputDataConfig=[channel("train", uri)])
+
+
 def manifest() -> dict[str, Any]:
     found = channel("train", "s3://a/b")
     found["DataSource"]["S3DataSource"]["S3DataType"] = "ManifestFile"

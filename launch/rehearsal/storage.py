@@ -85,6 +85,10 @@ class Storage:
         bucket, key = split(uri)
         self._s3.put_object(Bucket=bucket, Key=key, Body=content)
 
+    def delete(self, uri: str) -> None:
+        bucket, key = split(uri)
+        self._s3.delete_object(Bucket=bucket, Key=key)
+
 
 def _below(key: str, prefix: str) -> str:
     rest = key.removeprefix(prefix)

@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch.rehearsal.inputs import no_objects
 from launch.rehearsal.job import LOCAL_CHECKPOINTS, TrainingJob
 from launch.rehearsal.storage import Storage
 
 ROOT = "/opt/ml/"
 FOLDERS = ("input/config", "input/data", "code", "model", "output/data", "checkpoints")
-_NO_OBJECTS = (
-    'Data download failed: No S3 objects found under S3 URL "{}" given in input data source. Please ensure that the '
-    "bucket exists in the selected region ({}), that objects exist under that S3 prefix, and that the role {} has "
-    "s3:ListBucket permissions on the bucket."
-)
 
 
 class ClientFault(Exception):
@@ -102,7 +98,7 @@ class Tree:
                 return
         except FileNotFoundError:
             pass
-        raise ClientFault(_NO_OBJECTS.format(uri, self.job.region, self.job.request["RoleArn"]))
+        raise ClientFault(f"Data download failed: {no_objects(uri, self.job.region, self.job.request['RoleArn'])}")
 
     def _resources(self, interface: str) -> dict[str, Any]:
         hosts, group = [f"algo-{each + 1}" for each in range(self.job.count)], "homogeneousCluster"
