@@ -28,15 +28,15 @@ from tests.rehearsal_support import CHECKPOINT, GENTLE, STUBBORN, Account, accou
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1, "KeepAlivePeriodInSeconds": 600}
-SPOT_LIMITS = {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 7200}
+SPOT_LIMITS = {"MaxRuntimeInSeconds": 86400, "MaxWaitTimeInSeconds": 86400}
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """Jobs that only take time: a minute each, of which 600 go into one of ours; instances take three to come."""
+    """Jobs that only take time: 600 of their seconds go into one of ours."""
     arguments = ("--speed=600", "--seconds=60")
     with account(
-        tmp_path_factory.mktemp("quick"), executor="simulated", startup_seconds=180, arguments=arguments
+        tmp_path_factory.mktemp("quick"), executor="simulated", startup_seconds=400, arguments=arguments
     ) as found:
         yield found
 
@@ -50,34 +50,34 @@ def test_simulated_jobs_run_on_a_clock_of_their_own(quick: Account) -> None:
     limits = {"MaxRuntimeInSeconds": 86400}
     job = quick.run("", Environment={"REHEARSAL_SECONDS": "1200"}, StoppingCondition=limits)
     assert job["TrainingJobStatus"] == "Completed"
-    assert 1200 <= seconds(job, "Training") < 3000
-    assert 180 <= seconds(job, "Starting") < 600
+    assert seconds(job, "Training") >= 1200
+    assert seconds(job, "Starting") >= 400
     failed = quick.run("", Environment={"REHEARSAL_EXIT_CODE": "3"}, StoppingCondition=limits)
     assert failed["FailureReason"] == "AlgorithmError: , exit code: 3"
 
 
 def test_a_simulated_job_with_checkpoints_goes_on_where_it_was(quick: Account) -> None:
-    quick.rehearsal.set_faults(Faults(interrupt=(Interrupt("sim", after=600.0),)))
+    quick.rehearsal.set_faults(Faults(interrupt=(Interrupt("sim", after=60.0),)))
     job = quick.run(
         "",
         TrainingJobName="sim",
         EnableManagedSpotTraining=True,
         StoppingCondition=SPOT_LIMITS,
-        Environment={"REHEARSAL_SECONDS": "900"},
+        Environment={"REHEARSAL_SECONDS": "1200"},
     )
     quick.rehearsal.set_faults(Faults())
     assert secondaries(job).count("Training") == 2
-    assert 900 <= job["TrainingTimeInSeconds"] < 1500
+    assert job["TrainingTimeInSeconds"] >= 1200
     assert job["BillableTimeInSeconds"] < job["TrainingTimeInSeconds"] * 0.4
 
 
 def test_warm_instances_are_there_at_once(quick: Account) -> None:
     first, second, other = (
         quick.run("", ResourceConfig={**KEPT, **more}, StoppingCondition={"MaxRuntimeInSeconds": 86400})
-        for more in ({}, {}, {"InstanceType": "ml.g5.2xlarge"})
+        for more in ({"KeepAlivePeriodInSeconds": 21600}, {}, {"InstanceType": "ml.g5.2xlarge"})
     )
-    assert seconds(first, "Starting") >= 180 > seconds(second, "Starting")
-    assert seconds(other, "Starting") >= 180
+    assert seconds(first, "Starting") >= 400 > seconds(second, "Starting")
+    assert seconds(other, "Starting") >= 400
     first, second = (quick.describe(each["TrainingJobName"]) for each in (first, second))
     assert first["WarmPoolStatus"]["Status"] == "Reused"
     assert first["WarmPoolStatus"]["ReusedByJob"] == second["TrainingJobName"]
@@ -94,7 +94,7 @@ def test_a_job_can_be_stopped_before_it_has_instances(quick: Account) -> None:
 
 
 def test_shares_of_jobs_are_interrupted_and_find_no_capacity(quick: Account) -> None:
-    quick.rehearsal.set_faults(Faults(spot=0.5, spot_after=10.0, capacity=0.3))
+    quick.rehearsal.set_faults(Faults(spot=0.5, spot_after=0.0, capacity=0.3))
     spot = {"EnableManagedSpotTraining": True, "StoppingCondition": SPOT_LIMITS}
     names = [quick.start("", TrainingJobName=f"share-{each}", **spot) for each in range(10)]
     jobs = [quick.ended(name) for name in names]
