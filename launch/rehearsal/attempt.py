@@ -62,8 +62,10 @@ class Attempt:
         streams = self._open()
         tasks = [*(each.sync for each in streams), *(each.sync for each in self._mirrors)]
         with Pump(tasks, self._services.settings.mirror_seconds):
-            ending = self._supervise(executor.start(cluster))
-            executor.release(cluster)
+            try:
+                ending = self._supervise(executor.start(cluster))
+            finally:
+                executor.release(cluster)
         for each in streams:
             each.sync(last=True)
         for mirror in self._mirrors:

@@ -5,6 +5,7 @@ Images are not pulled.  The hosts of a job reach each other as ``algo-N`` in a n
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -34,21 +35,18 @@ class Containers:
         containers.remove(LABEL, self._directory)
 
     def start(self, cluster: Cluster) -> Sequence[Container]:
-        network = ["bridge"]
+        network = "none" if cluster.isolated else "bridge"
         if len(cluster.trees) > 1:
-            inside = ["--internal"] if cluster.isolated else []
-            docker("network", "create", *inside, f"--label={LABEL}={self._directory}", _network(cluster))
-            network = [_network(cluster)]
-        elif cluster.isolated:
-            network = ["none"]
-        return [self._start(cluster, each, network[0]) for each in cluster.trees]
+            network, inside = _name(cluster), ["--internal"] * cluster.isolated
+            docker("network", "create", *inside, f"--label={LABEL}={self._directory}", network)
+        return [self._start(cluster, each, network) for each in cluster.trees]
 
     def release(self, cluster: Cluster) -> None:
         if len(cluster.trees) > 1:
-            docker("network", "rm", _network(cluster))
+            docker("network", "rm", _name(cluster))
 
     def _start(self, cluster: Cluster, tree: Tree, network: str) -> Container:
-        name = f"{_network(cluster)}-{tree.host}"
+        name = f"{_name(cluster)}-{tree.host}"
         volumes = [f"--volume={tree.ml}:/opt/ml"]
         volumes += [f"--volume={tree.ml / each}:/opt/ml/{each}:ro" for each in tree.read_only]
         options = [f"--env={key}={value}" for key, value in cluster.environment.items()] + volumes
@@ -89,6 +87,6 @@ def docker(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(["docker", *arguments], capture_output=True, check=False, timeout=containers.ANSWER_SECONDS)
 
 
-def _network(cluster: Cluster) -> str:
+def _name(cluster: Cluster) -> str:
     job = cluster.trees[0].job
-    return f"rehearsal-{job.name}-{cluster.number}"
+    return f"rehearsal-{os.getpid()}-{job.name}-{cluster.number}"

@@ -44,10 +44,9 @@ class Namespaces:
         if missing:
             raise OSError(f"{', '.join(missing)}: not found; `apt-get install util-linux mount`")
         probe = self._settings.directory / "probe"
-        for each in ("ml/code", "hosts"):
-            (probe / each).mkdir(parents=True, exist_ok=True)
-        (probe / "etc").touch()
-        command = _command(probe / "ml", probe / "etc", "algo-1", (), ["true"])
+        (probe / "ml/code").mkdir(parents=True, exist_ok=True)
+        (probe / "hosts").touch()
+        command = _command(probe / "ml", probe / "hosts", "algo-1", (), ["true"])
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         shutil.rmtree(probe)
         if done.returncode:
