@@ -159,7 +159,7 @@ class Session:
         warm_up = _import_libraries if todo else (lambda: None)
         publishing = Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri), warm_up)
         profiles = preparing.profiles(plan, launcher.place) if options.train and not remote else None
-        tasks = "train,profile" if remote and experiment.launch.profile else "train"
+        tasks = preparing.tasks(experiment.launch) if remote else "train"
         site = Site(journal, launcher, publishing, data, found.names, forecast, profiles, tasks, budget)
         interrupt = Interrupt(choice=options.on_interrupt)
         how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, remote=remote)
