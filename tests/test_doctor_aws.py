@@ -91,11 +91,17 @@ def test_nothing_is_made_and_nothing_downloaded(account: Rehearsal, tmp_path: Pa
     assert operations == ["GetCallerIdentity", "GetRole", "HeadBucket", "DescribeImages", "ListServiceQuotas"]
 
 
+def set_apart(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the seconds that torch takes."""
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(doctor, "_torch", lambda: Finding("torch", "ok", "not looked at"))
+
+
 @pytest.mark.parametrize("mode", ["fast_local", "local"])
 def test_other_modes_do_not_ask_aws(
     account: Rehearsal, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    set_apart(tmp_path, monkeypatch)
     (tmp_path / "e.yaml").write_text(f"name: tiny\ndata: digits\nmatrix: {{model: lenet5}}\nlaunch: {{mode: {mode}}}\n")
     before = len(account.calls())
     found = doctor.examine(tmp_path / "e.yaml", tmp_path / "results").findings
@@ -106,7 +112,7 @@ def test_other_modes_do_not_ask_aws(
 def test_doctor_asks_for_an_experiment_of_mode_aws(
     account: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    set_apart(tmp_path, monkeypatch)
     asked(tmp_path)
     found = doctor.examine(tmp_path / "e.yaml", tmp_path / "results")
     named = {each.name: each for each in found.findings}
