@@ -94,7 +94,7 @@ def _role(launch: LaunchSettings, account: Account) -> Finding:
     if not _trusts_sagemaker(role["AssumeRolePolicyDocument"]):
         remedy = (
             f"`aws iam update-assume-role-policy --role-name {role['RoleName']} --policy-document "
-            "file://docs/aws/job-role-trust.json`"
+            "file://docs/aws/job-role-trust.json`, your account filled in"
         )
         return Finding("AWS role", "wrong", f"SageMaker may not assume {arn}", remedy)
     return Finding("AWS role", "ok", f"{arn}, which SageMaker may assume")
