@@ -205,6 +205,7 @@ class Sweep:
         ended = [(each, state) for each in self._active if (state := each.job.poll()).status == "ended"]
         for active, _ in ended:
             self._active.remove(active)
+            self._site.budget.costs(active.rundir)  # spent before a next one may start
         for active in self._active:
             active.enforce(self._settings.limits)
             if events := active.new_events():
