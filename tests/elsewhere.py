@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.attempt import Gone
 from benchmark.bill import Bill, write_bill
 from benchmark.run import Run
 from benchmark.rundir import Failure, RunDir
@@ -18,23 +17,32 @@ BILL = Bill("ml.test", 1, 3600.0, 3600.0, False)
 LACKS = Failure("infrastructure", "CapacityError: no instance of this type")
 
 
-@dataclass(frozen=True)
-class Lacking(Gone):
-    """A job that could not begin for want of machines; asked to stop, it says the same."""
+@dataclass
+class Lacking:
+    """A job that could not begin for want of machines; with ``patient`` it says so only when it is asked to stop."""
 
+    patient: bool = False
     again: float = 0.2
 
     def poll(self) -> JobState:
-        return JobState("ended", self.failure, self.again)
+        return JobState("running") if self.patient else JobState("ended", LACKS, self.again)
+
+    def cancel(self) -> None:
+        self.patient = False
+
+    def cpu_seconds(self) -> float | None:
+        return None
 
 
 @dataclass
 class Elsewhere(Bench):
     """Sweeps over one experiment whose jobs run elsewhere.  ``bill`` is what each attempt costs; ``lacking`` is how
-    often there is no machine for a model; ``submitted`` are the attempts that were begun."""
+    often there is no machine for a model (``patient``: as in :class:`Lacking`); ``submitted`` are the attempts that
+    were begun."""
 
     bill: Bill | None = None
     lacking: dict[str, int] = field(default_factory=dict)
+    patient: bool = False
     submitted: list[tuple[Run, int, float]] = field(default_factory=list)
 
     def launcher(self) -> FastLocal:
@@ -56,5 +64,5 @@ class Launcher(FastLocal):
             write_bill(rundir.attempt(attempt), self._bench.bill)
         if self._bench.lacking.get(run.model, 0):
             self._bench.lacking[run.model] -= 1
-            return Lacking(LACKS)
+            return Lacking(self._bench.patient)
         return super().submit(run, rundir, attempt, data, tasks)
