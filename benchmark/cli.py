@@ -135,6 +135,7 @@ def plan(
     """Every cell with its state (new, done, failed, stale), why, and how long it will take.  Nothing is started.
 
     Steps of models that this machine has not trained yet are measured first, for at most a minute; once for each.
+    In mode aws `--json` also has what SageMaker would be asked for.
     """
     from benchmark import words
     from benchmark.planned import planned, probing
@@ -142,9 +143,10 @@ def plan(
     found = planned(experiment, settings, results, only, probing(_tell_probes) if probe else None)
     forecast, total = found.plan.forecast(), found.estimate()
     if as_json:
+        sent = found.requests
         cells = [{"run_id": c.run.run_id, "configuration_id": c.run.configuration_id, "state": c.state, "why": c.why,
                   "model": c.run.model, "seed": c.run.seed, "data": c.run.data.label,
-                  "seconds": forecast.seconds(c.run), "hyperparameters": c.run.hyperparameters}
+                  "seconds": forecast.seconds(c.run), "hyperparameters": c.run.hyperparameters, **sent(c.run)}
                  for c in found.cells]  # fmt: skip
         document = dataclasses.asdict(total) if total else None
         print_json({"experiment": found.plan.experiment.name, "cells": cells, "forecast": document})

@@ -60,6 +60,23 @@ def serve_command(uri: str, directory: Path) -> str:
     return f"mlflow ui --backend-store-uri '{sqlite_uri(path.absolute())}'"
 
 
+def is_managed(uri: str) -> bool:
+    """Whether it is an MLflow that SageMaker manages, named by its ARN."""
+    return uri.startswith("arn:")
+
+
+def view_words(uri: str, directory: Path, link: str) -> str:
+    """How to come to ``link``, a place in MLflow's pages, from ``directory``."""
+    if is_managed(uri):
+        kind, name = uri.rpartition(":")[2].split("/", 1)
+        option = f"--tracking-server-name {name}" if kind == "mlflow-tracking-server" else f"--arn {uri}"
+        return f"`aws sagemaker create-presigned-{kind}-url {option}` opens MLflow, then {link}"
+    command = serve_command(uri, directory)
+    if command:
+        return f"`{command}`, then http://127.0.0.1:5000/{link}"
+    return f"{redact(uri).rstrip('/')}/{link}"
+
+
 def sqlite_uri(path: Path) -> str:
     """The address of a SQLite store; only what would end a path in an address is escaped."""
     return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from benchmark import catalogue, config, preparing
 from benchmark import plan as planning
@@ -27,6 +28,15 @@ class Found:
     plan: Plan
     names: Mapping[str, str]
     cells: tuple[PlannedRun, ...]
+
+    def requests(self, run: Run) -> dict[str, Any]:
+        """In mode aws: what SageMaker would be asked for, as ``request``."""
+        launch = self.plan.experiment.launch
+        if not is_remote(launch.mode):
+            return {}
+        from launch.aws_preview import preview
+
+        return {"request": preview(run, self.plan.experiment.name, launch, preparing.tasks(launch))}
 
     def adapted(self, change: Callable[[Experiment], Experiment]) -> Found:
         """The same runs, launched and tracked otherwise."""

@@ -113,6 +113,11 @@ def settings(
     return Settings(count or fitting(todo), limits, launch.retries, memory, most_seconds)
 
 
+def tasks(launch: LaunchSettings) -> str:
+    """What a job that has a machine of its own does."""
+    return "train,profile" if launch.profile else "train"
+
+
 def hourly(launch: LaunchSettings, prices: Prices, run: Run) -> float | None:
     """Dollars that an hour of the instances of one training job costs; ``None`` where that is not known."""
     price = prices.price(run.instance_type or launch.aws.instance_type)
@@ -175,6 +180,14 @@ def check_living(runs: Iterable[Run], directory: Path, *, remote: bool) -> None:
             f"{len(left)} of these runs may still be under way in AWS (first: {left[0].run_id}): "
             "`run --mode aws` takes them up, and Ctrl-C there stops them"
         )
+
+
+def check_over(run_ids: Iterable[str], directory: Path) -> None:
+    """Raises:
+    UsageProblem: a run may be under way in AWS, where it would go on without anybody who knows of it.
+    """
+    if left := next((each for each in run_ids if is_open(RunDir(directory / "runs" / each))), None):
+        raise UsageProblem(f"run {left} may still be under way in AWS: `run` takes it up, and Ctrl-C there stops it")
 
 
 def check_instances(runs: Iterable[Run], *, remote: bool) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import mlflow_store
+from benchmark import mlflow_store, preparing
 from benchmark.journal import Journal
 from benchmark.lock import exclusive
 from benchmark.outside import chosen_by_id
@@ -51,7 +51,7 @@ def find(path: Path | None, settings: Sequence[str], results: Path, runs: Sequen
 
     Raises:
         ConfigError, DataError: what is wrong with the experiment.
-        UsageProblem: nothing fits, or more than one run fits a beginning.
+        UsageProblem: nothing fits, more than one run fits a beginning, or one may be under way in AWS.
     """
     found = planned(path, settings, results)
     journal_names = _names(found.plan, found.names)
@@ -61,6 +61,7 @@ def find(path: Path | None, settings: Sequence[str], results: Path, runs: Sequen
     if not wanted:
         raise UsageProblem(f"every run in {found.plan.directory} is one that the YAML asks for" if unplanned else
                            "name the runs to remove, by the beginning of their ids, or give --unplanned")  # fmt: skip
+    preparing.check_over(wanted, found.plan.directory)
     return Removal(found.plan, {run_id: journal_names[run_id] for run_id in dict.fromkeys(wanted)})
 
 

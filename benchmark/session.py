@@ -159,7 +159,7 @@ class Session:
         warm_up = _import_libraries if todo else (lambda: None)
         publishing = Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri), warm_up)
         profiles = preparing.profiles(plan, launcher.place) if options.train and not remote else None
-        tasks = "train,profile" if remote and experiment.launch.profile else "train"
+        tasks = preparing.tasks(experiment.launch) if remote else "train"
         site = Site(journal, launcher, publishing, data, found.names, forecast, profiles, tasks, budget)
         interrupt = Interrupt(choice=options.on_interrupt)
         how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, remote=remote)
@@ -258,9 +258,7 @@ class Session:
         publisher = publisher or _publisher(self.uri, plan)
         link = publisher.write_view(plan.runs, plan.experiment.report.primary)
         publisher.log_sweep(_files(plan.directory), journal.note("sweep_uuid", os.urandom(16).hex()))
-        command = mlflow_store.serve_command(self.uri, Path.cwd())
-        server = "http://127.0.0.1:5000/" if command else mlflow_store.redact(self.uri).rstrip("/") + "/"
-        line = f"compare the runs: {f'`{command}`, then ' if command else ''}{server}{link}"
+        line = f"compare the runs: {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
         journal.remember("view", line)
         return line
 

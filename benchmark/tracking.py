@@ -33,6 +33,7 @@ from benchmark.mlflow_store import (
     TrackingError,
     artifact_location,
     default_uri,
+    is_managed,
     prepare,
     quiet,
     redact,
@@ -47,7 +48,7 @@ from benchmark.rundir import BrokenFile, RunDir
 os.environ.update({**ENVIRONMENT, **os.environ})  # MLflow reads some of these while it is imported
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import mlflow.store.db.utils  # noqa: F401, TID251  (SQLAlchemy warns when these tables are mapped)
+    import mlflow.store.db.utils  # noqa: TID251  (SQLAlchemy warns when these tables are mapped)
     from mlflow import MlflowClient, entities  # noqa: TID251
     from mlflow.exceptions import MlflowException  # noqa: TID251
     from sqlalchemy.orm import configure_mappers
@@ -95,6 +96,8 @@ class Publisher:
         self._seen: dict[str, Seen] = {}
         prepare(uri)
         with self._reported():
+            if is_managed(uri):
+                mlflow.set_tracking_uri(uri)  # the plug-in that signs requests asks for it
             self._client = MlflowClient(uri)
             self._experiment_id = self._find_experiment()
 

@@ -23,8 +23,7 @@ from launch.aws_job import TrainingJob
 from launch.aws_record import Record, is_open
 from launch.aws_slots import Slots
 from launch.aws_uploads import Uploads
-from launch.host import ALLOCATOR, threads
-from launch.training_job import Bucket, Inputs, Owner, Site, request
+from launch.training_job import Bucket, Inputs, Owner, Site, environment, request
 
 POLL_SECONDS = 15.0
 DESCRIBES_PER_SECOND = 4.0
@@ -155,7 +154,7 @@ class Aws:
         owner = Owner(*rundir.read_owner())
         checkpoints = owner.checkpoints(run, _series(rundir, attempt))
         inputs = Inputs(self._uploads.code(), self._uploads.data(data), self._uploads.config(run, owner), checkpoints)
-        document = request(run, owner, attempt, self.site, inputs, self._environment(run, tasks))
+        document = request(run, owner, attempt, self.site, inputs, environment(run, self.site, tasks))
         return Record(
             request=document,
             owner=owner.uuid,
@@ -164,17 +163,6 @@ class Aws:
             region=self.clients.region_name,
             profile=self.site.settings.profile,
         )
-
-    def _environment(self, run: Run, tasks: str) -> dict[str, str]:
-        return {
-            **ALLOCATOR,
-            **threads(run.threads),
-            **({"BENCHMARK_ISOLATED": "1"} if self.site.isolated else {}),
-            "BENCHMARK_TASKS": tasks,
-            "BENCHMARK_IMAGE": self.site.image,
-            "BENCHMARK_INSTANCE": self.site.instance_type(run),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
 
 
 def role_arn(aws: AwsSettings, account: str) -> str:

@@ -33,6 +33,7 @@ MODES = ("fast_local_mode", "local_mode", "aws_mode", "fast_local", "local", "aw
 @click.option("--bucket", help="aws: S3 bucket for code, data and results; default: sagemaker-REGION-ACCOUNT.")
 @click.option("--region", help="aws: default: the profile's, or $AWS_REGION.")
 @click.option("--instance_type", "--instance-type", help="aws: default: ml.m5.xlarge.")
+@click.option("--image", help="local, aws: of the container.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other key of a run. Repeatable.")
 @click.option("--results", type=click.Path(file_okay=False, path_type=Path), default=Path("results"), show_default=True)
 def main(
@@ -45,6 +46,7 @@ def main(
     bucket: str | None,
     region: str | None,
     instance_type: str | None,
+    image: str | None,
     **keys: str | int | float,
 ) -> None:
     """Train and evaluate one configuration."""
@@ -53,14 +55,20 @@ def main(
     results.mkdir(parents=True, exist_ok=True)
     request = results / "run-training.yaml"
     aws = {"role": role, "bucket": bucket, "region": region, "instance_type": instance_type}
-    request.write_text(experiment(model, data, keys, aws), encoding="utf-8")
+    request.write_text(experiment(model, data, keys, aws, image), encoding="utf-8")
     arguments = ["run", str(request), "--results", str(results), "--mode", execution_mode]
     for each in settings:
         arguments += ["--set", each]
     cli.main(arguments, prog_name="run_training.py")
 
 
-def experiment(model: str, data: str, keys: Mapping[str, str | int | float], aws: Mapping[str, str | None]) -> str:
+def experiment(
+    model: str,
+    data: str,
+    keys: Mapping[str, str | int | float],
+    aws: Mapping[str, str | None],
+    image: str | None = None,
+) -> str:
     """The YAML of an experiment with one run; a directory is named in full."""
     import yaml
 
@@ -70,6 +78,8 @@ def experiment(model: str, data: str, keys: Mapping[str, str | int | float], aws
     document: dict[str, object] = {"name": "run-training", "data": source, "defaults": {"model": model, **keys}}
     if named := {name: value for name, value in aws.items() if value}:
         document["aws"] = named
+    if image:
+        document["launch"] = {"image": image}
     return yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
 
 

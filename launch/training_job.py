@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark.aws_settings import AwsSettings
 from benchmark.run import Run
+from launch.host import ALLOCATOR, threads
 
 OWNER_TAG, RUN_TAG = "torch-image-benchmark:owner", "torch-image-benchmark:run"
 HOME = "/opt/ml"
@@ -131,6 +132,19 @@ def request(
             "SecurityGroupIds": list(settings.security_groups),
         }
     return merged(document, settings.extra)
+
+
+def environment(run: Run, site: Site, tasks: str) -> dict[str, str]:
+    """What the program of a job is told beside the places of its files."""
+    return {
+        **ALLOCATOR,
+        **threads(run.threads),
+        **({"BENCHMARK_ISOLATED": "1"} if site.isolated else {}),
+        "BENCHMARK_TASKS": tasks,
+        "BENCHMARK_IMAGE": site.image,
+        "BENCHMARK_INSTANCE": site.instance_type(run),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def merged(document: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

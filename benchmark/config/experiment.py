@@ -64,7 +64,9 @@ class LaunchSettings:
 class TrackingSettings:
     """Where MLflow keeps the runs; null: $MLFLOW_TRACKING_URI, else ./mlflow.db."""
 
-    uri: str | None = key(None, "MLflow tracking server or database, without a password")
+    uri: str | None = key(
+        None, "MLflow tracking server or database, without a password; or the ARN of SageMaker's MLflow"
+    )
 
 
 @dataclass(frozen=True)

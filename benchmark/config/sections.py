@@ -19,6 +19,10 @@ from benchmark.run import key
 SECTIONS = ("launch", "aws", "tracking", "report")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _BUCKET = re.compile(r"(s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?")
+_ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]+")
+_ARN_WORDS = (
+    "uri is not the ARN of an MLflow of SageMaker's: arn:aws:sagemaker:REGION:ACCOUNT:mlflow-tracking-server/NAME"
+)
 _SECRET = re.compile(r"[?&](password|passwd|pwd|token|access_token|secret)=", re.IGNORECASE)
 Section = TypeVar("Section", AwsSettings, TrackingSettings, ReportSettings)
 
@@ -95,6 +99,8 @@ def _wrong_name(name: str) -> str | None:
 def _wrong_uri(uri: str | None) -> str | None:
     """The message does not repeat the address, which has a secret."""
     try:
+        if (uri or "").startswith("arn:") and not _ARN.fullmatch(uri or ""):
+            return _ARN_WORDS
         place = urlsplit(uri or "")
     except ValueError:
         return "uri is not an address, for example http://localhost:5000 or sqlite:///mlflow.db"

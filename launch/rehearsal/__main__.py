@@ -7,6 +7,7 @@ with ``--with-parent`` when the process that started it has ended.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 import os
@@ -21,7 +22,13 @@ from launch.rehearsal.executors import EXECUTORS, Settings
 from launch.rehearsal.faults import Faults
 
 PARENT_SECONDS = 0.5
-APART = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+APART = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
+}
 MISSING = "the rehearsal needs moto ({}): pip install 'torch-image-benchmark[rehearse]'"
 
 
@@ -60,6 +67,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--startup-seconds", type=float, default=0.0, help="so long instances take to come")
     parser.add_argument("--grace", type=float, default=120.0, help="seconds between TERM and KILL")
     parser.add_argument("--mirror-seconds", type=float, default=1.0, help="between two looks at checkpoints and logs")
+    parser.add_argument("--mirror-deletions", action="store_true", help="delete in S3 what a job deletes")
+    parser.add_argument("--check-inputs", action="store_true", help="refuse a request whose channels are empty")
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of the jobs' clock in a real one")
     parser.add_argument("--seconds", type=float, default=60.0, help="of training, with --executor simulated")
     parser.add_argument("--with-parent", action="store_true", help="end when the starting process has ended")
@@ -67,7 +76,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    names = ("executor", "image", "startup_seconds", "grace", "mirror_seconds", "speed", "seconds")
+    names = {each.name for each in dataclasses.fields(Settings)} - {"directory"}
     return Settings(arguments.directory.absolute(), **{name: getattr(arguments, name) for name in names})
 
 

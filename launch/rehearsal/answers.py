@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,6 +17,7 @@ STATUS = {
     "InternalError": 500,
     "InternalFailure": 500,
     "InternalServerError": 500,
+    "NotImplemented": 501,
     "ServiceUnavailable": 503,
     "SlowDown": 503,
 }
@@ -60,14 +60,11 @@ def as_error(start: Any, call: Call, error: AwsError) -> Iterable[bytes]:
     return _answered(start, status, "application/xml", body)
 
 
-def hang_up(environ: Mapping[str, Any], *, reset: bool = False) -> Iterable[bytes]:
-    """Closes the connection without an answer, politely or not."""
+def hang_up(environ: Mapping[str, Any]) -> Iterable[bytes]:
+    """Closes the connection without an answer."""
     connection: socket.socket = environ["werkzeug.socket"]
-    if reset:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    else:
-        connection.shutdown(socket.SHUT_RDWR)
-    raise ConnectionAbortedError("the answer is lost on purpose")
+    connection.shutdown(socket.SHUT_RDWR)
+    raise ConnectionAbortedError("there is no answer, on purpose")
 
 
 def _answered(

@@ -36,11 +36,11 @@ class Application:
         if call.by == "service":
             if call.service in ROLES:
                 self._calls.add(call)
-            return self._moto(environ, start)
+            return self._others(call, environ, start)
         verdict = self._chance.call(call.service, call.operation)
-        self._calls.add(call, verdict.error or "")
+        self._calls.add(call, verdict.error or ("LostReply" if verdict.lost else ""))
         if verdict.error == answers.RESET:
-            return answers.hang_up(environ, reset=True)
+            return answers.hang_up(environ)
         if verdict.error:
             return answers.as_error(start, call, AwsError(verdict.error))
         if verdict.lost:
@@ -50,12 +50,19 @@ class Application:
 
     def _answer(self, call: Call, body: bytes, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         if call.service != "sagemaker":
-            return self._moto(environ, start)
+            return self._others(call, environ, start)
         try:
             answer = self._operations.answer(call.operation, json.loads(body or b"{}"), call.region)
         except AwsError as error:
             return answers.as_error(start, call, error)
-        return self._moto(environ, start) if answer is None else answers.as_json(start, answer)
+        return self._others(call, environ, start) if answer is None else answers.as_json(start, answer)
+
+    def _others(self, call: Call, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        """What is not ours; moto does not know all of AWS."""
+        try:
+            return self._moto(environ, start)
+        except NotImplementedError as error:
+            return answers.as_error(start, call, AwsError("NotImplemented", str(error)))
 
 
 def _unheard(status: str, headers: Any, failure: Any = None) -> Callable[[bytes], object]:

@@ -62,8 +62,10 @@ class Attempt:
         streams = self._open()
         tasks = [*(each.sync for each in streams), *(each.sync for each in self._mirrors)]
         with Pump(tasks, self._services.settings.mirror_seconds):
-            ending = self._supervise(executor.start(cluster))
-            executor.release(cluster)
+            try:
+                ending = self._supervise(executor.start(cluster))
+            finally:
+                executor.release(cluster)
         for each in streams:
             each.sync(last=True)
         for mirror in self._mirrors:
@@ -72,11 +74,14 @@ class Attempt:
 
     def _open(self) -> list[LogStream]:
         """The streams of the hosts' logs, named as in AWS; the mirrors of their checkpoints."""
-        config = self._job.request.get("CheckpointConfig")
-        if config:
-            self._mirrors = [Mirror(each.checkpoints, config["S3Uri"], self._services.storage) for each in self._trees]
+        if config := self._job.request.get("CheckpointConfig"):
+            self._mirrors = [self._mirror(each, config["S3Uri"]) for each in self._trees]
         logs, second = self._services.clients.get("logs", self._job.region), int(time.time()) + self._job.attempts - 1
         return [LogStream(each.log, f"{self._job.name}/{each.host}-{second}", logs) for each in self._trees]
+
+    def _mirror(self, tree: Tree, uri: str) -> Mirror:
+        deletions = self._services.settings.mirror_deletions
+        return Mirror(tree.checkpoints, uri, self._services.storage, deletions=deletions)
 
     def _supervise(self, hosts: Iterable[Host]) -> Ending:
         running = list(hosts)

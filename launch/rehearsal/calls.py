@@ -35,7 +35,7 @@ class Call:
         resources: ARNs, as far as the request names them.
         by: ``caller``, or ``service`` for what SageMaker does with the role of a job.
         prefix: what a listing of S3 is limited to.
-        error: the code of a fault that hit it.
+        error: the code of a fault that hit it; ``LostReply`` where only the answer was lost.
     """
 
     service: str

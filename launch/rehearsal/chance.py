@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from launch.rehearsal.faults import Faults, Interrupt
+from launch.rehearsal.faults import Error, Faults, Interrupt
 
 EXPIRED = "ExpiredTokenException"
 THROTTLED = "ThrottlingException"
@@ -36,8 +36,7 @@ class Chance:
             self._calls: Counter[str] = Counter()
             self._created = 0
             self._interrupted: Counter[str] = Counter()
-            self._unlucky: set[str] = set()
-            self._throws: dict[str, random.Random] = {}
+            self._throws = random.Random(faults.seed)  # noqa: S311
 
     def call(self, service: str, operation: str) -> Verdict:
         """Counts a call and judges it."""
@@ -49,27 +48,25 @@ class Chance:
         if self.faults.expired:
             return Verdict(EXPIRED)
         for each in self.faults.errors:
-            if each.operation in (operation, "*") and 0 <= self._calls[each.operation] - each.nth < each.times:
+            if each.operation in (operation, "*") and self._is_due(each):
                 return Verdict(each.code)
-        if service == "sagemaker" and self._hits("throttle", self.faults.throttle):
+        if service == "sagemaker" and self._throws.random() < self.faults.throttle:
             return Verdict(THROTTLED)
         count = self._calls[operation]
         return Verdict(lost=any((each.operation, each.nth) == (operation, count) for each in self.faults.lost))
 
-    def created(self, job: str, *, spot: bool) -> bool:
+    def created(self, job: str) -> bool:
         """Counts a new job; whether there are instances for it."""
         with self._lock:
             self._created += 1
-            if spot and self._hits("spot", self.faults.spot):
-                self._unlucky.add(job)
-            short = self._hits("capacity", self.faults.capacity)
+            short = self._hits("capacity", job, self.faults.capacity)
             return not short and self._created not in self.faults.capacity_jobs
 
     def interruption(self, job: str) -> Interrupt | None:
         """The next one that waits for a spot job."""
         with self._lock:
             fitting = [each for each in self.faults.interrupt if fnmatchcase(job, each.job)]
-            fitting += [Interrupt(job)] * (job in self._unlucky)
+            fitting += [Interrupt(job, self.faults.spot_after)] * self._hits("spot", job, self.faults.spot)
             return dict(enumerate(fitting)).get(self._interrupted[job])
 
     def interrupt(self, job: str) -> None:
@@ -77,6 +74,9 @@ class Chance:
         with self._lock:
             self._interrupted[job] += 1
 
-    def _hits(self, kind: str, share: float) -> bool:
-        throws = self._throws.setdefault(kind, random.Random(f"{self.faults.seed} {kind}"))  # noqa: S311
-        return throws.random() < share
+    def _is_due(self, error: Error) -> bool:
+        since = self._calls[error.operation] - error.nth
+        return since >= 0 and (not error.times or since < error.times)
+
+    def _hits(self, kind: str, job: str, share: float) -> bool:
+        return random.Random(f"{self.faults.seed} {kind} {job}").random() < share  # noqa: S311

@@ -93,7 +93,11 @@ class Rehearsal:
         return self._process.pid
 
     def environment(self) -> dict[str, str]:
-        """What makes any AWS client talk to the rehearsal, and never to a real account."""
+        """What makes any AWS client talk to the rehearsal, and never to a real account.
+
+        It is meant to be put over an environment; ``AWS_PROFILE`` must not be left in it.
+        """
+        direct = ",".join(filter(None, [os.environ.get("NO_PROXY"), os.environ.get("no_proxy"), "127.0.0.1"]))
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "rehearsal",
@@ -103,6 +107,9 @@ class Rehearsal:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_SESSION_TOKEN": "",
+            "NO_PROXY": direct,
+            "no_proxy": direct,
         }
 
     def jobs(self) -> list[dict[str, Any]]:

@@ -27,6 +27,9 @@ class Settings:
         startup_seconds: so long instances take to come, unless they are warm.
         grace: seconds between TERM and KILL; AWS gives 120.
         mirror_seconds: between two looks at the checkpoints and the logs.
+        mirror_deletions: whether a checkpoint that the program deletes is deleted in S3, as AWS documents it.
+        check_inputs: whether a channel without objects is refused when the job is created, as has been seen in AWS;
+            else the job fails when it downloads.
         speed: seconds of the jobs' clock in a real one.
         seconds: so long a simulated job takes whose environment has no ``REHEARSAL_SECONDS``.
     """
@@ -37,6 +40,8 @@ class Settings:
     startup_seconds: float = 0.0
     grace: float = 120.0
     mirror_seconds: float = 1.0
+    mirror_deletions: bool = False
+    check_inputs: bool = False
     speed: float = 1.0
     seconds: float = 60.0
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
 
 T = TypeVar("T")
+After = float | Literal["checkpoint"]
 
 
 @dataclass(frozen=True)
 class Error:
-    """``times`` calls of an operation, from the ``nth``, are answered with an error, and not carried out.
+    """``times`` calls of an operation, from the ``nth``, are answered with an error, and not carried out; 0: all.
 
     The operation is AWS's name, of any service: ``CreateTrainingJob``, ``PutObject``; ``*`` is every one.  The code
     ``ConnectionReset`` closes the connection instead of answering.
@@ -38,11 +39,14 @@ class Lost:
 
 @dataclass(frozen=True)
 class Interrupt:
-    """A spot job whose name fits the glob loses its instances, ``after`` seconds of training or after its first
-    checkpoint was mirrored; new ones are found ``wait`` seconds later.  Each entry fits a job once."""
+    """A spot job whose name fits the glob loses its instances; new ones are found ``wait`` seconds later.
+
+    That is ``after`` so many seconds of training, or after the first file that this attempt has mirrored
+    (``checkpoint``).  Each entry hits a job once: two entries interrupt it twice.
+    """
 
     job: str = "*"
-    after: float | Literal["checkpoint"] = "checkpoint"
+    after: After = "checkpoint"
     wait: float = 0.0
 
 
@@ -51,9 +55,9 @@ class Faults:
     """All faults of a rehearsal; by default there are none.
 
     Attributes:
-        seed: of the shares that follow.
+        seed: of the shares that follow; which jobs they hit depends on their names alone.
         throttle: the share of calls to SageMaker that are answered ``ThrottlingException``.
-        spot: the share of spot jobs that are interrupted once.
+        spot: the share of spot jobs that are interrupted once, ``spot_after`` as in :class:`Interrupt`.
         capacity: the share of jobs that fail for want of capacity.
         capacity_jobs: so do these, by their number of creation.
         quota: the most instances of a type at a time; a type that is not named has no limit.
@@ -63,6 +67,7 @@ class Faults:
     seed: int = 0
     throttle: float = 0.0
     spot: float = 0.0
+    spot_after: After = "checkpoint"
     capacity: float = 0.0
     capacity_jobs: tuple[int, ...] = ()
     errors: tuple[Error, ...] = ()

@@ -63,8 +63,8 @@ class Instances:
             return True
 
     def keep_warm(self, job: TrainingJob) -> None:
-        """After a job that asked for it."""
-        if seconds := _keep_alive(job):
+        """After a job that asked for it, and had any."""
+        if job.attempts and (seconds := _keep_alive(job)):
             now = self._clock.now()
             with self._lock:
                 self._pools.append(_Pool(job, _key(job), now, now + seconds))
@@ -89,6 +89,9 @@ def _keep_alive(job: TrainingJob) -> int:
 
 
 def _key(job: TrainingJob) -> str:
-    """What has to be equal for instances to be used again."""
-    parts = [job.region, job.request["RoleArn"], job.request["ResourceConfig"], job.request.get("VpcConfig")]
-    return json.dumps([*parts, job.request["AlgorithmSpecification"].get("TrainingImage")], sort_keys=True)
+    """What AWS documents that has to be equal for instances to be used again."""
+    resources = {**job.request["ResourceConfig"], "KeepAlivePeriodInSeconds": 0}
+    return json.dumps([job.region, resources, [job.request.get(each) for each in _EQUAL]], sort_keys=True)
+
+
+_EQUAL = ("RoleArn", "VpcConfig", "EnableInterContainerTrafficEncryption", "EnableNetworkIsolation")

@@ -28,15 +28,16 @@ class Lives:
 
     def __init__(self, services: Services, instances: Instances) -> None:
         self._services, self._instances = services, instances
-        self._numbers = itertools.count()
+        self._numbers, self._lock = itertools.count(), threading.Lock()
         self._threads: list[threading.Thread] = []
 
     def start(self, job: TrainingJob, capacity: bool) -> None:
         """Starts a life, and returns at once; without ``capacity`` it is a short one."""
         life = _Life(job, self._services, self._instances, self._numbers)
         thread = threading.Thread(target=life.live, args=(capacity,), daemon=True, name=job.name)
-        self._threads = [each for each in self._threads if each.is_alive()] + [thread]
         thread.start()
+        with self._lock:
+            self._threads = [each for each in self._threads if each.is_alive()] + [thread]
 
     def close(self, jobs: Iterable[TrainingJob]) -> None:
         """Kills everything that runs."""
@@ -58,14 +59,12 @@ class _Life:
             if capacity:
                 self._live()
             elif not self._arrive():
-                job.end("Failed", failure=NO_CAPACITY)
+                self._end("Failed", failure=NO_CAPACITY)
         except ClientFault as error:
-            job.end("Failed", failure=f"ClientError: {error}")
+            self._end("Failed", failure=f"ClientError: {error}")
         except Exception:
             LOG.exception("%s: the rehearsal itself failed", job.name)
-            job.end("Failed", failure="InternalServerError: We encountered an internal error. Please try again.")
-        finally:
-            self._instances.keep_warm(job)
+            self._end("Failed", failure="InternalServerError: We encountered an internal error. Please try again.")
 
     def _live(self) -> None:
         """Attempts until one is not interrupted."""
@@ -74,6 +73,9 @@ class _Life:
             job.attempts += 1
             job.arrive_on_instances()
             trees = self._stage()
+            if job.stop_requested:
+                self._end("Stopped")
+                return
             ending = self._train(trees)
             if ending.why == "closing":
                 return
@@ -89,10 +91,10 @@ class _Life:
         limit = job.created + job.limit("MaxWaitTimeInSeconds")
         clock.wait(job.wake, min(seconds, max(0.0, limit - clock.now())))
         if job.stop_requested:
-            job.end("Stopped")
+            self._end("Stopped")
         elif clock.now() >= limit:
             job.stopping()
-            job.end("Stopped", "MaxWaitTimeExceeded")
+            self._end("Stopped", "MaxWaitTimeExceeded")
         return job.ended or job.closing
 
     def _stage(self) -> tuple[Tree, ...]:
@@ -124,6 +126,11 @@ class _Life:
             shutil.rmtree(each.ml, ignore_errors=True)
         job.enter("Starting")
 
+    def _end(self, status: str, secondary: str = "", failure: str = "") -> None:
+        """Instances are to be had again when the end can be seen."""
+        self._instances.keep_warm(self._job)
+        self._job.end(status, secondary, failure)
+
     def _finish(self, trees: tuple[Tree, ...], ending: Ending) -> None:
         job = self._job
         failed = ending.why == "exited" and any(ending.codes.values())
@@ -131,11 +138,11 @@ class _Life:
         job.enter("Uploading")
         outputs.upload(job, trees, self._services.storage, model=not failed)
         if failed:
-            job.end("Failed", failure=reason)
+            self._end("Failed", failure=reason)
         elif ending.why == "exited":
-            job.end("Completed")
+            self._end("Completed")
         else:
-            job.end("Stopped", "" if ending.why == "stopped" else ending.why)
+            self._end("Stopped", "" if ending.why == "stopped" else ending.why)
         for each in trees:
             with suppress(OSError):
                 shutil.rmtree(each.ml)

@@ -2,7 +2,8 @@
 
 Linux namespaces give each host a private view of the file system, in which its directory is ``/opt/ml``, and make the
 entry process the first one, as in a container: signals that it does not handle do not end it, and with it end all that
-it has started.  The machine's network is shared; the names ``algo-N`` are loopback addresses of the job's own.
+it has started.  A job of one host shares the machine's network; several hosts, and those that ask for isolation, share
+one of their own, in which the names ``algo-N`` are loopback addresses.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from launch import processes
 from launch.rehearsal.clock import Clock
 from launch.rehearsal.executors import Cluster, Settings
+from launch.rehearsal.network import Network, as_root, outlived_by_nobody
 from launch.rehearsal.tree import Tree
 
 SCRIPT = Path(__file__).with_name("namespace.sh")
@@ -35,27 +37,31 @@ class Namespaces:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
+        self._networks: dict[int, Network] = {}
 
     def check(self) -> None:
         missing = [each for each in ("unshare", "setpriv", "mount") if shutil.which(each) is None]
         if missing:
             raise OSError(f"{', '.join(missing)}: not found; `apt-get install util-linux mount`")
         probe = self._settings.directory / "probe"
-        for each in ("ml/code", "hosts"):
-            (probe / each).mkdir(parents=True, exist_ok=True)
-        (probe / "etc").touch()
-        command = _command(probe / "ml", probe / "etc", "algo-1", (), ["true"])
+        (probe / "ml/code").mkdir(parents=True, exist_ok=True)
+        (probe / "hosts").touch()
+        command = _command(probe / "ml", probe / "hosts", "algo-1", (), ["true"])
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         shutil.rmtree(probe)
         if done.returncode:
             raise OSError(REMEDY.format(done.stderr.strip() or f"exit code {done.returncode}"))
 
     def start(self, cluster: Cluster) -> Sequence[Process]:
+        if len(cluster.trees) > 1 or cluster.isolated:
+            self._networks[cluster.number] = Network()
         names = "".join(f"{_address(cluster.number, each.number)} {each.host}\n" for each in cluster.trees)
         return [self._start(cluster, tree, names) for tree in cluster.trees]
 
     def release(self, cluster: Cluster) -> None:
-        """Namespaces end with their last process."""
+        """Other namespaces than the network's end with their last process."""
+        if network := self._networks.pop(cluster.number, None):
+            network.close()
 
     def _start(self, cluster: Cluster, tree: Tree, names: str) -> Process:
         hosts = tree.directory / "hosts"
@@ -63,11 +69,12 @@ class Namespaces:
         home = tree.directory / "home"
         home.mkdir()
         command = [*(cluster.entrypoint or ("train",)), *cluster.arguments]
+        network = self._networks.get(cluster.number)
         with tree.log.open("ab") as log:
             return Process(
                 tree.host,
                 subprocess.Popen(
-                    _command(tree.ml, hosts, tree.host, tree.read_only, command),
+                    _command(tree.ml, hosts, tree.host, tree.read_only, command, network),
                     env={**_base(home), **cluster.environment},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -95,11 +102,18 @@ class Process:
         self._outer.kill()
 
 
-def _command(ml: Path, hosts: Path, name: str, read_only: Sequence[str], command: Sequence[str]) -> list[str]:
-    """Ends with the thread that starts it: no host outlives a server that was killed."""
+def _command(
+    ml: Path,
+    hosts: Path,
+    name: str,
+    read_only: Sequence[str],
+    command: Sequence[str],
+    network: Network | None = None,
+) -> list[str]:
+    """No host outlives a server that was killed."""
+    inside = network.enter() if network else []
     spaces = ["--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    outer = ["setpriv", "--pdeathsig", "KILL", "unshare", *user, *spaces]
+    outer = [*outlived_by_nobody(), *inside, "unshare", *([] if network else as_root()), *spaces]
     return [*outer, "sh", str(SCRIPT), str(ml), str(hosts), name, *read_only, "--", *command]
 
 

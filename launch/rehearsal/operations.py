@@ -26,7 +26,7 @@ class Operations:
 
     Args:
         live: starts a job's life, and returns at once.
-        assumable: whether SageMaker may assume a role.
+        allow: raises an ``AwsError`` for a request that the account's other services do not allow.
     """
 
     def __init__(
@@ -36,10 +36,10 @@ class Operations:
         clock: Clock,
         instances: Instances,
         live: Callable[[TrainingJob, bool], None],
-        assumable: Callable[[str], bool],
+        allow: Callable[[dict[str, Any], str], None],
     ) -> None:
         self._directory, self._chance, self._clock, self._instances = directory, chance, clock, instances
-        self._live, self._assumable = live, assumable
+        self._live, self._allow = live, allow
         self._lock = threading.Lock()
         self._jobs: dict[tuple[str, str], TrainingJob] = {}
         self._tags: dict[str, dict[str, str]] = {}
@@ -74,8 +74,7 @@ class Operations:
         name, resources = request["TrainingJobName"], request["ResourceConfig"]
         spot = bool(request.get("EnableManagedSpotTraining"))
         arn = job_arn(region, name)
-        if not self._assumable(request["RoleArn"]):
-            raise AwsError(INVALID, _NOT_ASSUMABLE.format(request["RoleArn"]))
+        self._allow(request, region)
         with self._lock:
             if (region, name) in self._jobs:
                 raise AwsError("ResourceInUse", _TAKEN.format(arn))
@@ -83,7 +82,7 @@ class Operations:
             job = TrainingJob(_completed(request), arn, self._clock, self._directory / region / name, SPOT_SHARE)
             self._jobs[region, name] = job
             self._tags[arn] = {each["Key"]: each["Value"] for each in request.get("Tags", ())}
-        self._live(job, self._chance.created(name, spot=spot))
+        self._live(job, self._chance.created(name))
         return {"TrainingJobArn": arn}
 
     def _describe(self, request: dict[str, Any], region: str) -> dict[str, Any]:
@@ -136,10 +135,6 @@ class Operations:
 _TAKEN = (
     "Training job names must be unique within an AWS account and region, and a training job with this name already "
     "exists ({})"
-)
-_NOT_ASSUMABLE = (
-    "Could not assume role {}. Please ensure that the role exists and allows principal 'sagemaker.amazonaws.com' to "
-    "assume the role."
 )
 
 

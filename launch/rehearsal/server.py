@@ -13,6 +13,7 @@ from moto.moto_server.werkzeug_app import (  # noqa: TID251 - the one file that 
 )
 from werkzeug.serving import make_server
 
+from launch.rehearsal.answers import AwsError
 from launch.rehearsal.application import Application
 from launch.rehearsal.attempt import Services
 from launch.rehearsal.calls import Calls
@@ -21,14 +22,20 @@ from launch.rehearsal.clock import Clock
 from launch.rehearsal.control import Control
 from launch.rehearsal.executors import Settings, load
 from launch.rehearsal.faults import Faults
+from launch.rehearsal.inputs import check
 from launch.rehearsal.instances import Instances
 from launch.rehearsal.life import Lives
 from launch.rehearsal.operations import Operations
 from launch.rehearsal.storage import Clients, Storage
+from launch.rehearsal.validation import INVALID
 
 ADDRESS = "127.0.0.1"
 BUCKET = "rehearsal-data"
 ROLE = "rehearsal"
+_NOT_ASSUMABLE = (
+    "Could not assume role {}. Please ensure that the role exists and allows principal 'sagemaker.amazonaws.com' to "
+    "assume the role."
+)
 _TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -50,11 +57,12 @@ class Server:
         self._http = make_server(ADDRESS, port, self._answer, threaded=True, request_handler=_Handler)
         self.url = f"http://{ADDRESS}:{self._http.server_port}"
         self._clients = Clients(self.url)
-        services = Services(settings, clock, chance, self._clients, Storage(self._clients), executor)
+        self._settings, self._storage = settings, Storage(self._clients)
+        services = Services(settings, clock, chance, self._clients, self._storage, executor)
         instances = Instances(chance, clock)
         self._lives = Lives(services, instances)
         self._operations = Operations(
-            settings.directory / "jobs", chance, clock, instances, self._lives.start, self._assumable
+            settings.directory / "jobs", chance, clock, instances, self._lives.start, self._allow
         )
         control = Control(self._operations, calls, chance)
         moto = DomainDispatcherApplication(create_backend_app)
@@ -78,6 +86,12 @@ class Server:
 
     def _answer(self, environ: dict[str, Any], start: Any) -> Any:
         return self._application(environ, start)
+
+    def _allow(self, request: dict[str, Any], region: str) -> None:
+        if not self._assumable(request["RoleArn"]):
+            raise AwsError(INVALID, _NOT_ASSUMABLE.format(request["RoleArn"]))
+        if self._settings.check_inputs:
+            check(request, region, self._storage)
 
     def _assumable(self, role: str) -> bool:
         try:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import boto3  # noqa: TID251 - the one file that may
 from botocore.config import Config
@@ -39,7 +38,7 @@ class Clients:
 def split(uri: str) -> tuple[str, str]:
     """Bucket and key of ``s3://bucket/key``."""
     bucket, _, key = uri.partition("://")[2].partition("/")
-    return bucket, unquote(key) if uri.startswith("https") else key
+    return bucket, key
 
 
 def joined(uri: str, *parts: str) -> str:
@@ -84,6 +83,10 @@ class Storage:
     def put(self, content: bytes, uri: str) -> None:
         bucket, key = split(uri)
         self._s3.put_object(Bucket=bucket, Key=key, Body=content)
+
+    def delete(self, uri: str) -> None:
+        bucket, key = split(uri)
+        self._s3.delete_object(Bucket=bucket, Key=key)
 
 
 def _below(key: str, prefix: str) -> str:

@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch.rehearsal.inputs import no_objects
 from launch.rehearsal.job import LOCAL_CHECKPOINTS, TrainingJob
 from launch.rehearsal.storage import Storage
 
 ROOT = "/opt/ml/"
 FOLDERS = ("input/config", "input/data", "code", "model", "output/data", "checkpoints")
-_NO_OBJECTS = (
-    'Data download failed: No S3 objects found under S3 URL "{}" given in input data source. Please ensure that the '
-    "bucket exists in the selected region ({}), that objects exist under that S3 prefix, and that the role {} has "
-    "s3:ListBucket permissions on the bucket."
-)
 
 
 class ClientFault(Exception):
@@ -76,12 +72,18 @@ class Tree:
         """The channels, and the checkpoints of earlier attempts.
 
         Raises:
-            ClientFault: a channel has no objects.
+            ClientFault: a channel has no objects, or the checkpoints no bucket.
         """
         for each in _channels(self.job):
             self._fetch(each, storage)
         if "CheckpointConfig" in self.job.request:
-            storage.download(self.job.request["CheckpointConfig"]["S3Uri"].rstrip("/") + "/", self.checkpoints)
+            self._restore(self.job.request["CheckpointConfig"]["S3Uri"].rstrip("/") + "/", storage)
+
+    def _restore(self, uri: str, storage: Storage) -> None:
+        try:
+            storage.download(uri, self.checkpoints)
+        except FileNotFoundError as error:
+            raise ClientFault(f"Checkpoint download failed: {error}") from None
 
     def _fetch(self, channel: Mapping[str, Any], storage: Storage) -> None:
         source = channel["DataSource"].get("S3DataSource", {})
@@ -90,13 +92,13 @@ class Tree:
         sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
         target = self.ml / "input/data" / channel["ChannelName"]
         target.mkdir()
-        uri, missing = source["S3Uri"], _NO_OBJECTS
+        uri = source["S3Uri"]
         try:
             if storage.download(uri, target, shard=(self.number - 1, self.job.count) if sharded else (0, 1)):
                 return
         except FileNotFoundError:
             pass
-        raise ClientFault(missing.format(uri, self.job.region, self.job.request["RoleArn"]))
+        raise ClientFault(f"Data download failed: {no_objects(uri, self.job.region, self.job.request['RoleArn'])}")
 
     def _resources(self, interface: str) -> dict[str, Any]:
         hosts, group = [f"algo-{each + 1}" for each in range(self.job.count)], "homogeneousCluster"
