@@ -34,12 +34,12 @@ class Budget:
     def costs(self, rundir: RunDir) -> Mapping[str, float | None]:
         """The ``cost/…`` values of a run, from the bills of all its attempts; from now on they are spent."""
         try:
-            found: Mapping[str, float | None] = costs(read_bills(rundir), self.prices)
+            bills = read_bills(rundir)
         except BrokenFile:
-            found = UNKNOWN
-        if dollars := found.get("cost/usd"):
-            self._paid[rundir.path.name] = dollars
-        return found
+            return UNKNOWN
+        if bills:
+            self._paid[rundir.path.name] = math.fsum(each.dollars(self.prices) or 0.0 for each in bills)
+        return costs(bills, self.prices)
 
     def expected(self, runs: Iterable[Run]) -> float:
         """Dollars that these runs will cost, as far as that is known."""

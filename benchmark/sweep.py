@@ -138,7 +138,8 @@ class Sweep:
     @property
     def _killing(self) -> bool:
         """Whether what runs is not waited for."""
-        asked = self._interrupt.choice == "stop" if self._site.launcher.remote else self._interrupt.requests > 1
+        requests, choice = self._interrupt.requests, self._interrupt.choice
+        asked = choice == "stop" and requests > 0 if self._site.launcher.remote else requests > 1
         return asked or self._late
 
     def _recover(self) -> Iterator[SweepEvent]:
@@ -205,6 +206,7 @@ class Sweep:
         ended = [(each, state) for each in self._active if (state := each.job.poll()).status == "ended"]
         for active, _ in ended:
             self._active.remove(active)
+            self._site.budget.costs(active.rundir)  # spent before a next one may start
         for active in self._active:
             active.enforce(self._settings.limits)
             if events := active.new_events():
@@ -227,8 +229,9 @@ class Sweep:
         failure = outcome if isinstance(outcome, Failure) else None
         self._journal.end(active.run, active.attempt, failure)
         costs = self._site.budget.costs(active.rundir)
-        if failure is not None and state is not None and state.again is not None:
-            self._waiting.put(active.run, later=state.again)
+        again = state.again if state is not None and active.why_stopped is None else None
+        if failure is not None and again is not None:
+            self._waiting.put(active.run, later=again)
             yield Ended(active.run, failure, True, active.rundir.log_path(active.attempt))
             return
         if failure is not None and room.is_full(failure):

@@ -133,7 +133,8 @@ class Aws:
     @property
     def interval(self) -> float:
         """Seconds between two looks at a job, so that all of them stay within the API's limits."""
-        living = sum(len(each.living) for each in self._slots.values())
+        with self._lock:
+            living = sum(len(each.living) for each in self._slots.values())
         return max(self.site.settings.poll_seconds, living / DESCRIBES_PER_SECOND)
 
     def renew(self, words: str) -> None:

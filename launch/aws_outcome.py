@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmark.bill import Bill
-from benchmark.rundir import Failure, FailureKind
+from benchmark.rundir import NO_SPACE, Failure, FailureKind
 
 Description = Mapping[str, Any]
 ENDED = ("Completed", "Failed", "Stopped")
@@ -71,13 +71,13 @@ def failure(said: Description, *, asked: bool) -> Failure:
 
 
 def _failed(reason: str) -> Failure:
-    found = _EXIT.search(reason)
-    code = int(found[1]) if found else None
+    codes = _EXIT.findall(reason)
+    code = int(codes[-1]) if codes else None  # SageMaker's own word is the last; before it stands the program's
     if reason.startswith(("CapacityError", "InternalServerError")):
         return Failure("infrastructure", reason)
     if reason.startswith("ClientError"):
         return Failure("oom" if "more memory" in reason else "config", reason)
-    if code == os.EX_IOERR or "No space left" in reason:
+    if code == os.EX_IOERR or NO_SPACE in reason.lower():
         return Failure("config", FULL)
     if code in _DEADLY:
         return Failure("killed", f"the program was killed, perhaps for want of memory: {reason}")

@@ -35,6 +35,7 @@ class Record:
 
     def write(self, attempt: Path) -> None:
         write_json(attempt / FILE, asdict(self))
+        (attempt / END).unlink(missing_ok=True)  # of an attempt of this number before the journal was moved away
 
     @classmethod
     def read(cls, attempt: Path) -> Self | None:

@@ -29,6 +29,8 @@ class Slots:
     _limit: int = field(init=False)
     _pause: float = field(init=False)
     _refused: float | None = None
+    _changed: float = 0.0
+    """Since when the limit is what it is."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -59,17 +61,16 @@ class Slots:
             self._pause = FIRST_PAUSE * self.scale
 
     def refuse(self, name: str) -> int | None:
-        """AWS refused one; the new limit where it is lower than before."""
+        """AWS refused one; the limit where it is lower than before, or was never told."""
         with self._lock:
             self.living.discard(name)
-            if self._refused is not None and not self.living:
+            known, before = self._refused is not None, self._limit
+            if known and not self.living:
                 self._pause = min(2 * self._pause, LONGEST_PAUSE * self.scale)
-            self._refused = self.clock()
-            before, self._limit = self._limit, max(1, min(self._limit, len(self.living)))
-            return self._limit if self._limit < before else None
+            self._limit = max(1, min(self._limit, len(self.living)))
+            self._refused = self._changed = self.clock()
+            return self._limit if self._limit < before or not known else None
 
     def _recover(self) -> None:
-        if self._refused is None or self._limit >= self.most:
-            return
-        if self.clock() > self._refused + PROBE_SECONDS * self.scale:
-            self._limit, self._refused = self._limit + 1, self.clock()
+        if self._limit < self.most and self.clock() > self._changed + PROBE_SECONDS * self.scale:
+            self._limit, self._changed = self._limit + 1, self.clock()

@@ -40,8 +40,9 @@ def files() -> Iterator[str]:
     """The names of the files, in order, relative to :data:`HOME`."""
     for pattern in CODE:
         for path in sorted(HOME.glob(pattern)):
-            if path.is_file() and not path.is_symlink():
-                yield path.relative_to(HOME).as_posix()
+            name = path.relative_to(HOME)
+            if path.is_file() and not any((HOME / each).is_symlink() for each in (name, *name.parents[:-1])):
+                yield name.as_posix()
 
 
 def digest() -> str:

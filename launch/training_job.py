@@ -112,9 +112,9 @@ def request(
         "RoleArn": site.role,
         "AlgorithmSpecification": _algorithm(site),
         "InputDataConfig": [
-            _channel(site, "config", inputs.config, "File"),
-            _channel(site, "code", inputs.code, "File"),
-            _channel(site, "data", inputs.data, settings.input_mode),
+            _channel("config", f"{site.bucket.uri(*inputs.config)}/", "File"),
+            _channel("code", site.bucket.uri(*inputs.code), "File"),
+            _channel("data", f"{site.bucket.uri(*inputs.data)}/", settings.input_mode),
         ],
         "OutputDataConfig": {"S3OutputPath": site.bucket.uri(*owner.home(run), "output"), **_kms(settings, "KmsKeyId")},
         "CheckpointConfig": {"S3Uri": site.bucket.uri(*inputs.checkpoints), "LocalPath": f"{HOME}/checkpoints"},
@@ -166,12 +166,9 @@ def _algorithm(site: Site) -> dict[str, Any]:
     }
 
 
-def _channel(site: Site, name: str, place: tuple[str, ...], mode: str) -> dict[str, Any]:
-    source = {
-        "S3DataType": "S3Prefix",
-        "S3Uri": site.bucket.uri(*place),
-        "S3DataDistributionType": "FullyReplicated",
-    }
+def _channel(name: str, uri: str, mode: str) -> dict[str, Any]:
+    """``uri`` is a prefix: that of a directory ends in ``/``, or its neighbours would be taken, too."""
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": mode}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -115,3 +117,49 @@ def test_code_is_an_allow_list_without_links_and_its_digest_tells_a_change(
     assert payload.digest() == before
     (tmp_path / "copy" / "benchmark" / "run.py").write_text("")
     assert payload.digest() != before
+
+
+def resources(directory: Path, **changes: object) -> Path:
+    """SageMaker's own file."""
+    found = {
+        "current_host": "algo-2",
+        "current_instance_type": "ml.m5.xlarge",
+        "hosts": ["algo-1", "algo-2"],
+        "network_interface_name": "eth1",
+        **changes,
+    }
+    path = directory / "resourceconfig.json"
+    path.write_text(json.dumps(found), encoding="utf-8")
+    return path
+
+
+def test_the_hosts_of_a_job_are_told_in_the_words_of_sagemakers_toolkit(tmp_path: Path) -> None:
+    found = bootstrap.hosts(resources(tmp_path))
+    assert json.loads(found.pop("SM_HOSTS")) == ["algo-1", "algo-2"]
+    assert found == {"SM_CURRENT_HOST": "algo-2", "SM_NETWORK_INTERFACE_NAME": "eth1"}
+
+
+@pytest.mark.parametrize("name", ["", None])
+def test_an_interface_without_a_name_is_not_told(tmp_path: Path, name: str | None) -> None:
+    assert set(bootstrap.hosts(resources(tmp_path, network_interface_name=name))) == {"SM_HOSTS", "SM_CURRENT_HOST"}
+
+
+def test_without_sagemakers_file_no_hosts_are_told(tmp_path: Path) -> None:
+    assert bootstrap.hosts(tmp_path / "none.json") == {}
+
+
+def test_a_host_that_is_told_already_is_not_told_otherwise(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys\n"
+        f"sys.path.insert(0, {str(payload.HOME)!r})\n"
+        "from launch import bootstrap\n"
+        f"bootstrap.RESOURCES = pathlib.Path({str(resources(tmp_path))!r})\n"
+        f"bootstrap.ENTRY = pathlib.Path({str(tmp_path / 'told.py')!r})\n"
+        "bootstrap.main()\n"
+    )
+    (tmp_path / "told.py").write_text("import os; print(os.environ['SM_CURRENT_HOST'], os.environ['SM_HOSTS'])")
+    for variables, told in (({}, "algo-2"), ({"SM_CURRENT_HOST": "mine"}, "mine")):
+        done = subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, **variables}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split(maxsplit=1) == [told, '["algo-1", "algo-2"]\n']

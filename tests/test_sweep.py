@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from benchmark.attempt import Limits
+from benchmark.budget import Budget
 from benchmark.data.datasets import DataFacts
 from benchmark.forecast import Effort, Forecast
 from benchmark.journal import Journal
@@ -66,6 +67,7 @@ class Bench:
     interrupt: Interrupt
     start: Start
     profiles: Profiles | None = None
+    budget: Budget = field(default_factory=Budget)
 
     def sweep(
         self, runs: Sequence[Run], *, todo: Sequence[Run] | None = None, workers: int = 2, limits: Limits = UNLIMITED,
@@ -84,6 +86,7 @@ class Bench:
                 {run.run_id: run.model for run in runs},
                 Forecast(efforts, ()),
                 self.profiles,
+                budget=self.budget,
             )
             wanted = [run for run in runs if run.run_id not in known] if todo is None else todo
             sweep = Sweep(runs, wanted, site, Settings(workers, limits, 1, memory, most), self.interrupt)

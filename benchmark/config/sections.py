@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from benchmark.aws_settings import AwsSettings
@@ -62,7 +62,8 @@ def launch(root: Node, problems: Problems) -> LaunchSettings:
 
 def _aws(root: Node, problems: Problems) -> AwsSettings:
     node = root.get("aws")
-    settings = _section(AwsSettings, node, {"prices": _wrong_prices, "bucket": _wrong_bucket}, problems)
+    rules: dict[str, Rule] = {"prices": _wrong_prices, "bucket": _wrong_bucket, "extra": _wrong_extra}
+    settings = _section(AwsSettings, node, rules, problems)
     if node and bool(settings.subnets) != bool(settings.security_groups):
         problems.add(node.mark, "a VPC needs both subnets and security_groups")
     return settings
@@ -119,6 +120,13 @@ def _wrong_bucket(bucket: str | None) -> str | None:
     if bucket is None or _BUCKET.fullmatch(bucket):
         return None
     return f"bucket cannot be {shown(bucket)}: write my-bucket, or s3://my-bucket/prefix"
+
+
+def _wrong_extra(extra: Mapping[str, Any]) -> str | None:
+    """By these a job is found again."""
+    wrong = next((name for name in ("TrainingJobName", "Tags", "CheckpointConfig") if name in extra), None)
+    remedy = "; further tags are aws: {tags: {NAME: VALUE}}" if wrong == "Tags" else ""
+    return None if wrong is None else f"extra: {wrong} is ours, so that a job can be found again{remedy}"
 
 
 def _unranked(name: str) -> str | None:
