@@ -40,6 +40,9 @@ class AwsSettings:
     tags: Mapping[str, str] = key({}, "further tags of every job")
     console_metrics: bool = key(True, "let SageMaker's console show loss and validation metrics")
     poll_seconds: float = key(15.0, "between two looks at a job", gt=0)
+    startup_seconds: float = key(
+        90.0, "of each job that are paid for beside its training (image, data), for the forecast in dollars", ge=0
+    )
     prices: Mapping[str, float] = key({}, "dollars an hour by instance type, over those that are shipped")
     budget_usd: float | None = key(None, "dollars that the experiment may cost; null: no limit", gt=0)
     extra: Mapping[str, Any] = key({}, "merged into the request (CreateTrainingJob), for what has no key here")

@@ -24,6 +24,8 @@ class Budget:
     forecast: Forecast = field(default_factory=lambda: Forecast({}))
     hourly: Callable[[Run], float | None] = lambda run: None
     limit: float | None = None
+    overhead: float = 0.0
+    """Seconds of each run that are paid for beside the forecast's."""
     _paid: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -43,7 +45,8 @@ class Budget:
 
     def expected(self, runs: Iterable[Run]) -> float:
         """Dollars that these runs will cost, as far as that is known."""
-        return math.fsum((self.hourly(run) or 0.0) * (self.forecast.seconds(run) or 0.0) / 3600 for run in runs)
+        seconds = ((run, (self.forecast.seconds(run) or 0.0) + self.overhead) for run in runs)
+        return math.fsum((self.hourly(run) or 0.0) * each / 3600 for run, each in seconds)
 
     def allows(self, run: Run, active: Sequence[Run]) -> bool:
         """Whether one more run is within the limit, beside what was spent and what runs."""

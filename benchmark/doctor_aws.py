@@ -79,7 +79,7 @@ def _account(launch: LaunchSettings) -> Account | Finding:
 
 def _role(launch: LaunchSettings, account: Account) -> Finding:
     try:
-        arn = role_arn(launch.aws, account.number)
+        arn = role_arn(launch.aws, account.number, account.who.split(":")[1])
     except Unavailable as error:
         _, found, remedy = str(error).split(": ", 2)
         return Finding("AWS role", "wrong", found, remedy)

@@ -43,18 +43,21 @@ def estimate(
     return Estimate(middle, low, high, workers, dollars if hourly else None)
 
 
-def dollars(runs: Sequence[Run], forecast: Forecast, hourly: Callable[[Run], float | None]) -> Range | None:
+def dollars(
+    runs: Sequence[Run], forecast: Forecast, hourly: Callable[[Run], float | None], overhead: float = 0.0
+) -> Range | None:
     """What ``runs`` will cost together where each has instances of its own, so that workers and order do not matter.
 
     Args:
         runs: any runs of the forecast.
         forecast: of their seconds, on these instances.
         hourly: dollars an hour of all instances of a run; ``None`` where that is not known.
+        overhead: seconds of each run that are paid for beside the forecast's.
 
     Returns:
         ``None`` where the price or the forecast of any run is not known.
     """
-    ranges = [_dollars(run, forecast, hourly(run)) for run in runs]
+    ranges = [_dollars(run, forecast, hourly(run), overhead) for run in runs]
     known = [each for each in ranges if each is not None]
     if len(known) < len(ranges):
         return None
@@ -62,8 +65,9 @@ def dollars(runs: Sequence[Run], forecast: Forecast, hourly: Callable[[Run], flo
     return expected, least, most
 
 
-def _dollars(run: Run, forecast: Forecast, price: float | None) -> Range | None:
+def _dollars(run: Run, forecast: Forecast, price: float | None, overhead: float) -> Range | None:
     seconds, bounds = forecast.seconds(run), forecast.range(run)
     if price is None or seconds is None or bounds is None:
         return None
-    return seconds * price / 3600, bounds[0] * price / 3600, bounds[1] * price / 3600
+    expected, least, most = ((each + overhead) * price / 3600 for each in (seconds, *bounds))
+    return expected, least, most

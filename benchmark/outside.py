@@ -112,6 +112,8 @@ def stop_sweep(plan: Plan, *, drain: bool = False) -> str:
         raise UsageProblem(f"the sweep is {found}: stop it there")
     os.kill(found.pid, signal.SIGINT if drain else signal.SIGTERM)
     how = "finishes what runs, then ends" if drain else "ends now"
+    if left := sum(is_open(_rundir(plan, run)) for run in plan.runs):
+        how = f"ends now and leaves {left} training jobs to run in AWS (`stop RUN` stops one)"
     return f"{found} {how}; `run` goes on with what is left"
 
 

@@ -131,7 +131,7 @@ def expected(
     if not remote:
         return estimate(todo, forecast, workers, launch.price_per_hour)
     price = partial(hourly, launch, Prices.shipped(launch.aws.prices))
-    found, cost = estimate(todo, forecast, workers), dollars(todo, forecast, price)
+    found, cost = estimate(todo, forecast, workers), dollars(todo, forecast, price, launch.aws.startup_seconds)
     return found and replace(found, dollars=cost, unpriced=cost is None)
 
 
@@ -143,9 +143,10 @@ def budget(plan: Plan, todo: Sequence[Run], forecast: Forecast, *, remote: bool)
     """
     launch = plan.experiment.launch
     prices = Prices.shipped(launch.aws.prices)
-    found = Budget(prices, forecast, partial(hourly, launch, prices), launch.aws.budget_usd if remote else None)
     if not remote:
-        return found
+        return Budget()
+    aws = launch.aws
+    found = Budget(prices, forecast, partial(hourly, launch, prices), aws.budget_usd, aws.startup_seconds)
     for run in plan.runs:
         found.costs(RunDir(plan.directory / "runs" / run.run_id))
     if found.limit is not None and todo:

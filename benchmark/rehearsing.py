@@ -26,6 +26,8 @@ HOME = Path("rehearsal")
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/rehearsal:1"
 """Of no account; jobs in a namespace take this machine's own libraries."""
 POLL_SECONDS = 1.0
+STARTUP_SECONDS = 10.0
+"""A job here imports its libraries, and loads no image."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Stage:
             concurrency=min(launch.aws.concurrency, count),
             spot=launch.aws.spot or self.faults.spot > 0,
             poll_seconds=POLL_SECONDS,
+            startup_seconds=STARTUP_SECONDS,
         )
         image = engine.IMAGE if self.executor == "docker" else IMAGE
         tracking = TrackingSettings(sqlite_uri(self.directory.absolute() / "mlflow.db"))

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -61,18 +62,25 @@ class Aws:
         network_isolation: bool = False,
         time_limit: float | None = None,
     ) -> None:
+        self._lock = threading.Lock()
         self.clients = Clients(aws.profile, aws.region)
-        account = _account(self.clients)
+        account, partition = _identity(self.clients)
         bucket = Bucket.parse(aws.bucket or f"sagemaker-{self.clients.region_name}-{account}")
         _check_bucket(self.clients, bucket)
-        image = image or deep_learning.image(
-            deep_learning_image or deep_learning.VERSION, aws.instance_type, self.clients.region_name
+        self._version, self._images = deep_learning_image or deep_learning.VERSION, dict[bool, str]()
+        self.site = Site(
+            bucket,
+            role_arn(aws, account, partition),
+            image or self._image(aws.instance_type),
+            aws,
+            hosts,
+            network_isolation,
+            time_limit,
         )
-        self.site = Site(bucket, role_arn(aws, account), image, aws, hosts, network_isolation, time_limit)
+        self._fixed = image is not None
         self._uploads = Uploads(self.clients, bucket, aws.kms_key)
         self._pool = ThreadPoolExecutor(THREADS, "aws")
         self._slots: dict[str, Slots] = {}
-        self._lock = threading.Lock()
         self._notices: list[str] = []
         self._said: set[str] = set()
         self._renewed = 0.0
@@ -83,6 +91,14 @@ class Aws:
     def __exit__(self, *_: object) -> None:
         self._uploads.closing.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _image(self, instance_type: str) -> str:
+        """The Deep Learning Container for processors, or for GPUs."""
+        gpu = instance_type.startswith(("ml.g", "ml.p"))
+        with self._lock:
+            if gpu not in self._images:
+                self._images[gpu] = deep_learning.image(self._version, instance_type, self.clients.region_name)
+            return self._images[gpu]
 
     @property
     def place(self) -> str:
@@ -154,7 +170,9 @@ class Aws:
         owner = Owner(*rundir.read_owner())
         checkpoints = owner.checkpoints(run, _series(rundir, attempt))
         inputs = Inputs(self._uploads.code(), self._uploads.data(data), self._uploads.config(run, owner), checkpoints)
-        document = request(run, owner, attempt, self.site, inputs, environment(run, self.site, tasks))
+        kind = self.site.instance_type(run)
+        site = self.site if self._fixed else replace(self.site, image=self._image(kind))
+        document = request(run, owner, attempt, site, inputs, environment(run, site, tasks))
         return Record(
             request=document,
             owner=owner.uuid,
@@ -165,7 +183,7 @@ class Aws:
         )
 
 
-def role_arn(aws: AwsSettings, account: str) -> str:
+def role_arn(aws: AwsSettings, account: str, partition: str = "aws") -> str:
     """The ARN of the role that jobs run as.
 
     Raises:
@@ -174,12 +192,13 @@ def role_arn(aws: AwsSettings, account: str) -> str:
     role = aws.role or os.environ.get(ROLE_VARIABLE)
     if not role:
         raise Unavailable(f"mode aws: no role for the training jobs: {ROLE_REMEDY}")
-    return role if role.startswith("arn:") else f"arn:aws:iam::{account}:role/{role}"
+    return role if role.startswith("arn:") else f"arn:{partition}:iam::{account}:role/{role}"
 
 
-def _account(clients: Clients) -> str:
+def _identity(clients: Clients) -> tuple[str, str]:
+    """Account and partition (``aws``, ``aws-cn`` …)."""
     try:
-        return clients.account()
+        return clients.identity()
     except aws_clients.FAILURES as error:
         remedy = LOGIN if aws_clients.trouble(error) in ("expired", "denied") else "look at the network"
         raise Unavailable(f"mode aws: AWS does not say who you are ({aws_clients.said(error)}): {remedy}") from error

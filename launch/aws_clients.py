@@ -129,9 +129,10 @@ class Clients:
             self._made.clear()
             self._session = self._begin()
 
-    def account(self) -> str:
-        """Whose account it is, twelve digits; asks AWS."""
-        return str(self("sts").get_caller_identity()["Account"])
+    def identity(self) -> tuple[str, str]:
+        """Whose account it is, twelve digits, and its partition (``aws``, ``aws-cn`` …); asks AWS."""
+        said = self("sts").get_caller_identity()
+        return str(said["Account"]), str(said["Arn"]).split(":")[1]
 
     def _begin(self) -> Any:
         try:

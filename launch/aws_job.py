@@ -7,6 +7,7 @@ that may live: the step is done again later, and the user is told.
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ MOST_UPLOADS = 5
 """So often an upload is tried before the attempt has failed."""
 UNSEEN_LOOKS = 5
 """So often SageMaker may not know a job that it has just taken."""
+_QUOTA = re.compile(r"is (\d+) Instances")
 CAPACITY_SECONDS = 300.0
 """Until a run is tried again for which there was no instance."""
 
@@ -184,6 +186,9 @@ class TrainingJob:
             close(self.directory)
         if failure is not None and not failure.time:
             failure = dataclasses.replace(failure, time=time.time())
+        log = self.rundir.log_path(self.attempt)
+        if failure is not None and not log.exists():
+            log.write_text(f"{failure.kind}: {failure.message}\n", encoding="utf-8")  # there was no job
         self._phase, self._state = "ended", JobState("ended", failure, again)
 
     def _next(self, phase: Phase, seconds: float = 0.0) -> None:
@@ -227,11 +232,11 @@ class TrainingJob:
         """A quota that is not 0 has room again when another job has ended."""
         assert self.record is not None
         kind = self.aws.site.instance_type(self.run)
-        if " is 0 Instances" in words:
-            remedy = (
-                "ask for a higher quota (Service Quotas, Amazon SageMaker), or take another aws: {instance_type: …}"
-            )
-            return self._end(Failure("config", f"this account may not use {kind} for training: {remedy}. AWS: {words}"))
+        quota = _QUOTA.search(words)
+        if quota and int(quota[1]) < self.aws.site.hosts:
+            remedy = "ask for a higher quota (Service Quotas, Amazon SageMaker), or take another instance_type"
+            many = f"{quota[1]} of {kind} at a time, and each run needs {self.aws.site.hosts}"
+            return self._end(Failure("config", f"this account may use {many}: {remedy}. AWS: {words}"))
         lower = self._slots.refuse(self.record.name)
         if lower is not None:
             first = words.partition(". ")[0]

@@ -280,7 +280,9 @@ def _objects(command: Command, bucket: str) -> Iterator[bytes]:
 
 def test_a_budget_ends_the_sweep_and_a_larger_one_goes_on(aws: Aws) -> None:
     prices = f"prices: {{{TYPE}: 3600}}"  # a dollar a second
-    command = aws.command(matrix="{seed: [0, 1, 2, 3]}", aws=f"{prices}, budget_usd: 16", more="workers: 1")
+    command = aws.command(
+        matrix="{seed: [0, 1, 2, 3]}", aws=f"{prices}, budget_usd: 16, startup_seconds: 0", more="workers: 1"
+    )
     output = command("run", "-y", code=4)
     assert "the budget is spent" in output
     assert 1 <= results(command) < 4

@@ -51,9 +51,7 @@ def page() -> str:
 def default(field: "dataclasses.Field[object]") -> str:
     if field.default is not dataclasses.MISSING:
         return {"": "–", None: "null"}.get(field.default, f"`{field.default}`")  # type: ignore[call-overload, no-any-return]
-    if field.default_factory is list:
-        return "`[]`"
-    return "`{}`" if field.default_factory is not dataclasses.MISSING else "required"
+    return f"`{field.default_factory()}`" if field.default_factory is not dataclasses.MISSING else "required"
 
 
 def meaning(kind: type, field: "dataclasses.Field[object]") -> str:

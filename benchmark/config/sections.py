@@ -66,6 +66,10 @@ def _aws(root: Node, problems: Problems) -> AwsSettings:
     settings = _section(AwsSettings, node, rules, problems)
     if node and bool(settings.subnets) != bool(settings.security_groups):
         problems.add(node.mark, "a VPC needs both subnets and security_groups")
+    if node and settings.spot and settings.keep_alive:
+        problems.add(
+            node.key_mark("keep_alive"), "SageMaker keeps no spot instance warm: leave out keep_alive, or spot"
+        )
     return settings
 
 
