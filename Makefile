@@ -13,7 +13,7 @@ quick: $(VENV)/installed
 	$(BIN)/python -m benchmark run experiments/quick.yaml
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m "not slow" $(MEASURED)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile $(MEASURED)
 
 # Everything: first the quick ones, as `make test` does, then the slow ones, and the coverage of both.
 test-all: MEASURED := --cov --cov-report=

@@ -65,7 +65,8 @@ def inspect_data(place: Path | None, settings: tuple[str, ...], results: Path, a
 def doctor(path: Path | None, results: Path, as_json: bool) -> None:
     """Look at Python, libraries, GPU, disk, MLflow and Docker: what is missing for the experiment, and the remedy.
 
-    Exit code 3 where something is in its way.
+    For an experiment of mode aws also at credentials, role, bucket, image, quotas and prices there; for others AWS is
+    not asked.  Nothing is made or downloaded.  Exit code 3 where something is in the way of the runs.
     """
     from benchmark.doctor import examine
     from benchmark.installed import default_experiment

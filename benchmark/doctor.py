@@ -18,9 +18,10 @@ from packaging.requirements import Requirement
 
 from benchmark import config, forecast, mlflow_store, room
 from benchmark.config import ConfigError, Experiment
+from benchmark.config.experiment import LaunchSettings
 from benchmark.data.datacache import cache_directory
 from benchmark.installed import HERE
-from launch import cores, engine
+from launch import cores, engine, is_remote
 from launch.engine import IMAGE
 
 DISTRIBUTION = "torch-image-benchmark"
@@ -33,7 +34,7 @@ _ACCELERATORS = (
 )
 
 Status = Literal["ok", "missing", "wrong"]
-"""``missing`` is needed for some modes only; ``wrong`` is in the way of every run."""
+"""``missing`` is needed for some modes or runs only; ``wrong`` is in the way of every run."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Examination:
 
     @property
     def healthy(self) -> bool:
-        """Whether runs as host processes are possible."""
+        """Whether runs in the experiment's mode are possible."""
         return all(each.status != "wrong" for each in self.findings)
 
     @property
@@ -86,7 +87,8 @@ def examine(path: Path, results: Path) -> Examination:
             _disk("results", results),
             _disk("cache", cache_directory()),
             _mlflow(tracking),
-            _docker(experiment.launch.image if isinstance(experiment, Experiment) else None, needed=mode == "local"),
+            _docker(None if isinstance(experiment, Finding) else experiment.launch, needed=mode == "local"),
+            *_aws(None if isinstance(experiment, Finding) else experiment),
         )
     )
 
@@ -179,11 +181,21 @@ def _mlflow(tracking: str | None) -> Finding:
     return Finding("MLflow", "missing", f"{shown} does not answer", remedy)
 
 
-def _docker(image: str | None, *, needed: bool) -> Finding:
-    """The image counts where it is needed, or named."""
-    image = image or (IMAGE if needed else None)
+def _docker(launch: LaunchSettings | None, *, needed: bool) -> Finding:
+    """The image counts where it is needed, or named; that of mode aws need not be on this machine."""
+    named = launch.image if launch and not is_remote(launch.mode) else None
+    image = named or (IMAGE if needed else None)
     found = engine.find(image)
     if isinstance(found, engine.Missing):
         remedy = found.remedy if needed else f"{found.remedy} (for mode local only)"
         return Finding("Docker", "wrong" if needed else "missing", found.what, remedy)
     return Finding("Docker", "ok", f"engine {found.server}, compose {found.compose}{f', image {image}' * bool(image)}")
+
+
+def _aws(experiment: Experiment | None) -> list[Finding]:
+    """AWS is asked for its own mode only."""
+    if experiment is None or not is_remote(experiment.launch.mode):
+        return [Finding("AWS", "ok", "for mode aws only")]
+    from benchmark import doctor_aws  # which imports boto3
+
+    return list(doctor_aws.findings(experiment))

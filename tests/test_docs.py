@@ -86,6 +86,30 @@ def test_every_yaml_in_the_readme_is_valid(tmp_path: Path) -> None:
         assert config.load(path).cells
 
 
+def sagemaker_examples() -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "sagemaker.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", sagemaker_examples())
+def test_every_yaml_of_sagemaker_s_page_is_valid(text: str, tmp_path: Path) -> None:
+    """Of a section alone the rest is added."""
+    path = tmp_path / "e.yaml"
+    path.write_text(
+        text if "name:" in text else f"name: example\ndata: fashion-mini\nmatrix: {{model: lenet5}}\n{text}"
+    )
+    assert config.load(path).cells
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "aws").glob("*.json")), ids=lambda path: path.stem)
+def test_the_commands_of_sagemaker_s_page_fill_every_placeholder(path: Path) -> None:
+    page = (ROOT / "docs" / "sagemaker.md").read_text(encoding="utf-8")
+    assert f"fill {path.stem}" in page
+    text = path.read_text(encoding="utf-8")
+    for name in re.findall(r"s/([A-Z]+)/\$", page):
+        text = text.replace(name, "x")
+    assert not re.findall(r"\b[A-Z]{4,}\b", text)
+
+
 def test_every_file_that_the_pages_name_is_there() -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     for each in pages:

@@ -33,7 +33,8 @@ def test_a_machine_that_can_run_is_healthy_and_nothing_is_made(home: Path) -> No
     assert named["experiment"].found.endswith("e.yaml: tiny, mode fast_local")
     assert named["packages"].found.startswith("torch 2.")
     assert [each.name for each in home.iterdir()] == ["e.yaml"]
-    assert len(found.lines) == len(found.document) == 9
+    assert named["AWS"].found == "for mode aws only"
+    assert len(found.lines) == len(found.document) == 10
 
 
 def test_what_is_in_the_way_is_told_with_its_remedy(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The WSGI application in front of moto: records every call, lets faults hit it, and answers for training jobs."""
+"""The WSGI application in front of moto: records every call, lets faults hit it, and answers for jobs and quotas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from launch.rehearsal import answers
+from launch.rehearsal import answers, quotas
 from launch.rehearsal.answers import AwsError
 from launch.rehearsal.calls import Call, Calls, parse
 from launch.rehearsal.chance import Chance
@@ -49,10 +49,14 @@ class Application:
         return self._answer(call, body, environ, start)
 
     def _answer(self, call: Call, body: bytes, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        if call.service != "sagemaker":
+        if call.service not in ("sagemaker", quotas.SERVICE):
             return self._others(call, environ, start)
+        request = json.loads(body or b"{}")
         try:
-            answer = self._operations.answer(call.operation, json.loads(body or b"{}"), call.region)
+            if call.service == quotas.SERVICE:
+                answer = quotas.answer(call.operation, request, self._chance.faults.quota)
+            else:
+                answer = self._operations.answer(call.operation, request, call.region)
         except AwsError as error:
             return answers.as_error(start, call, error)
         return self._others(call, environ, start) if answer is None else answers.as_json(start, answer)

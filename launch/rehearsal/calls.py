@@ -138,6 +138,8 @@ def _of_bucket(method: str, query: Mapping[str, Any]) -> str:
 def _named(service: str, operation: str, region: str, found: Mapping[str, Any]) -> list[str]:
     if service == "logs" and "logGroupName" in found:
         return [f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{found['logGroupName']}"]
+    if service == "ecr" and "repositoryName" in found:
+        return [f"arn:aws:ecr:{region}:{ACCOUNT}:repository/{found['repositoryName']}"]
     if service != "sagemaker":
         return []
     resources = [str(found[key]) for key in ("ResourceArn", "RoleArn") if key in found]
