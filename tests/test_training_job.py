@@ -25,7 +25,19 @@ from benchmark.run import DataSpec, Run
 from benchmark.rundir import Event, RunDir
 from launch import SETTINGS
 from launch.aws import role_arn
-from launch.training_job import CONSOLE, HOME, OWNER_TAG, RUN_TAG, Bucket, Inputs, Owner, Site, merged, request
+from launch.training_job import (
+    CONSOLE,
+    HOME,
+    OWNER_TAG,
+    RUN_TAG,
+    Bucket,
+    Inputs,
+    Owner,
+    Site,
+    environment,
+    merged,
+    request,
+)
 from tests.aws_model import problems
 
 GOLDEN = Path(__file__).parent / "golden" / "training_job.json"
@@ -56,7 +68,7 @@ class Case:
         site = Site(bucket, role_arn(aws, ACCOUNT), settings=aws, isolated=isolated, **given)
         home = owner.home(run)
         inputs = Inputs(("code", "c.tar.gz"), ("data", "d-1"), (*home, "config"), owner.checkpoints(run, 1))
-        return request(run, owner, attempt, site, inputs, {"BENCHMARK_TASKS": "train,profile", "OMP_NUM_THREADS": "2"})
+        return request(run, owner, attempt, site, inputs, environment(run, site, "train,profile"))
 
 
 CASES = {
@@ -65,6 +77,7 @@ CASES = {
     "bucket with a prefix": Case({"bucket": "s3://my-bucket/teams/vision/"}),
     "instance type": Case({"instance_type": "ml.c5.2xlarge"}),
     "instance type of the run": Case({"instance_type": "ml.c5.2xlarge"}, run={"instance_type": "ml.g5.xlarge"}),
+    "threads of the run": Case(run={"threads": 4}),
     "image": Case(launch={"image": "registry/mine@sha256:" + "a" * 64}),
     "hosts": Case({"encrypt_traffic": True}, {"hosts": 3}),
     "volume": Case({"volume_gib": 500}),
@@ -266,6 +279,13 @@ def test_what_a_job_is_found_again_by_cannot_be_changed(name: str) -> None:
     text = f"name: a\nmatrix: {{model: lenet5}}\naws: {{role: r, extra: {{{name}: x}}}}\n"
     with pytest.raises(ConfigError, match=rf"3:\d+: extra: {name} is ours"):
         parse(text, Path("experiments.yaml"), (), Names(frozenset({"lenet5"}), frozenset({"adamw"})))
+
+
+def test_nothing_of_this_machine_is_told_to_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = CASES["plain"].request()
+    for name in ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "BENCHMARK_TASKS", "HOME"):
+        monkeypatch.setenv(name, "canary")
+    assert CASES["plain"].request() == before
 
 
 values = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
