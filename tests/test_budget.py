@@ -132,7 +132,7 @@ def opened(found: Plan, todo: Sequence[Run] = RUNS, *, remote: bool = True) -> B
     return budget(found, todo, found.forecast(), remote=remote)
 
 
-TEST = AwsSettings(instance_type="ml.test", prices={"ml.test": 1.0})
+TEST = AwsSettings(instance_type="ml.test", prices={"ml.test": 1.0}, startup_seconds=0.0)
 
 
 def test_runs_that_would_exceed_the_budget_are_not_begun(tmp_path: Path) -> None:
@@ -170,6 +170,13 @@ def test_an_hour_of_all_hosts_is_paid_for(tmp_path: Path) -> None:
     assert hourly(launch, PRICES, RUNS[0]) == 3.0
     assert hourly(launch, PRICES, dataclasses.replace(RUNS[0], instance_type="ml.m5.xlarge")) == pytest.approx(0.807)
     assert hourly(launch, PRICES, dataclasses.replace(RUNS[0], instance_type="ml.unknown")) is None
+
+
+def test_the_start_of_each_job_is_paid_for_too(tmp_path: Path) -> None:
+    aws = dataclasses.replace(TEST, startup_seconds=1800.0)
+    assert opened(plan(tmp_path, aws)).expected(RUNS[:2]) == 3.0
+    with pytest.raises(UsageProblem, match=r"about \$9\.00"):
+        opened(plan(tmp_path, dataclasses.replace(aws, budget_usd=8.9)))
 
 
 def test_on_this_machine_there_is_no_budget(tmp_path: Path) -> None:

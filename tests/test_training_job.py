@@ -110,7 +110,7 @@ CASES = {
         }
     ),
 }
-ELSEWHERE = {"region", "profile", "concurrency", "poll_seconds", "prices", "budget_usd"}
+ELSEWHERE = {"region", "profile", "concurrency", "poll_seconds", "startup_seconds", "prices", "budget_usd"}
 """Settings of which a request says nothing."""
 
 
@@ -208,6 +208,11 @@ def test_a_directory_in_s3_is_named_with_its_slash_so_that_its_neighbours_stay_a
     assert uris["data"] == "s3://my-bucket/torch-image-benchmark/data/d-1/"
     assert uris["config"].endswith("/config/")
     assert uris["code"].endswith("/code/c.tar.gz"), "one object"
+
+
+def test_a_role_is_of_the_accounts_own_partition() -> None:
+    assert role_arn(AwsSettings(role="Trainer"), ACCOUNT, "aws-cn") == f"arn:aws-cn:iam::{ACCOUNT}:role/Trainer"
+    assert role_arn(AwsSettings(role="arn:x"), ACCOUNT, "aws-cn") == "arn:x"
 
 
 @pytest.mark.parametrize(
