@@ -7,6 +7,7 @@ that may live: the step is done again later, and the user is told.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import re
 import time
 from concurrent.futures import Future
@@ -17,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchmark.bill import write_bill
 from benchmark.failpoints import reach
 from benchmark.run import Run
-from benchmark.rundir import NO_SPACE, Failure, RunDir
-from launch import JobState, aws_clients, aws_outcome, aws_results
+from benchmark.rundir import NO_SPACE, BrokenFile, Failure, RunDir
+from launch import JobState, Unavailable, aws_clients, aws_outcome, aws_results
 from launch.aws_outcome import Description
 from launch.aws_record import Record, close
 from launch.aws_results import Mirror
@@ -107,12 +108,19 @@ class TrainingJob:
             self._cope(error)
         except Interrupted:
             self._wait(RENEW_SECONDS * self.aws.scale)
+        except Unavailable as error:
+            self._end(Failure("config", str(error)))
         except OSError as error:
-            self._end(
-                Failure("infrastructure", f"{NO_SPACE}: {error}" if error.errno == 28 else str(error)), over=False
-            )
-        except Exception as error:  # a mistake of ours: said, and not for ever
-            self._end(Failure("error", f"{type(error).__name__}: {error}"), over=False)
+            self._stumble(error)
+
+    def _stumble(self, error: OSError) -> None:
+        """Over this machine: a job that may live is looked for again, and fetched when there is room."""
+        if self._phase == "prepare":
+            full = f"{NO_SPACE}: " * (error.errno == errno.ENOSPC)
+            return self._end(Failure("infrastructure", f"{full}{error}"))
+        self._tries += 1
+        self.aws.notice(f"{error}: what runs in AWS goes on, and is fetched when this is mended")
+        return self._wait(RENEW_SECONDS * self.aws.scale)
 
     def _prepare(self) -> None:
         if self._asked:
@@ -159,8 +167,11 @@ class TrainingJob:
         self._slots.give(self.record.name)
         reach("aws.ended")
         self._make_mirror().look()
-        aws_results.collect(self.aws.clients, self.said, self.rundir, self.directory)
         write_bill(self.directory, aws_outcome.bill(self.said))
+        try:
+            aws_results.collect(self.aws.clients, self.said, self.rundir, self.directory)
+        except BrokenFile as error:
+            return self._end(Failure("error", str(error)))
         if self.rundir.read_result() is not None:
             aws_results.remove_checkpoints(self.aws.clients, self.record.bucket, self.record.checkpoints)
             return self._end(None)
@@ -247,7 +258,7 @@ class TrainingJob:
         """An adopted job that is not there was never created; one that we created may take a moment to be seen."""
         if self._adopted:
             self._adopted = False
-            return self._next("create")
+            return self._next("create", RENEW_SECONDS * self.aws.scale)
         if self._tries < UNSEEN_LOOKS:
             return self._wait(self.aws.interval)
         return self._end(Failure("infrastructure", "SageMaker does not know the training job any more"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from benchmark import rundir
 from benchmark.failpoints import reach
-from benchmark.rundir import RunDir, atomic, sync_directory
+from benchmark.rundir import BrokenFile, RunDir, atomic, sync_directory
 from launch import aws_clients
 from launch.aws_clients import Clients
 from launch.aws_outcome import Description
@@ -52,7 +53,11 @@ class Mirror:
 
 
 def collect(clients: Clients, said: Description, rundir_: RunDir, attempt: Path) -> None:
-    """Brings an ended job's outputs into the run directory, ``result.json`` last, and its log into the attempt's."""
+    """Brings an ended job's outputs into the run directory, ``result.json`` last, and its log into the attempt's.
+
+    Raises:
+        BrokenFile: they cannot be unpacked.
+    """
     write_log(clients, said["TrainingJobName"], attempt / "log.txt")
     scratch = attempt / "outputs"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -136,9 +141,12 @@ def _archives(said: Description) -> Iterator[str]:
 
 def _unpack(packed: Path, target: Path) -> None:
     """Only files that we know by name, whatever directory of a host they lie in."""
-    with tarfile.open(packed) as tar:
-        for member in tar:
-            name = Path(member.name).name
-            if member.isfile() and name in KEPT and (content := tar.extractfile(member)):
-                with (target / name).open("wb") as file:
-                    shutil.copyfileobj(content, file)
+    try:
+        with tarfile.open(packed) as tar:
+            for member in tar:
+                name = Path(member.name).name
+                if member.isfile() and name in KEPT and (content := tar.extractfile(member)):
+                    with (target / name).open("wb") as file:
+                        shutil.copyfileobj(content, file)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise BrokenFile(f"what the job left in S3 cannot be unpacked: {error}") from error

@@ -112,13 +112,14 @@ def results(command: Command) -> int:
 def test_twelve_runs_and_every_fault_at_once_lose_nothing_and_start_nothing_twice(aws: Aws) -> None:
     matrix = "{lr: [1e-3, 3e-3], seed: [0, 1, 2, 3, 4, 5]}"
     command = aws.command(matrix=matrix, aws="spot: true", more="workers: 3")
+    cells = json.loads(command("plan", "--no-probe", "--json"))["cells"]
     aws.server.set_faults(
         Faults(
             errors=(Error("CreateTrainingJob", nth=2), Error("PutObject", "InternalError", nth=3),
                     Error("DescribeTrainingJob", nth=4, times=2), Error("GetObject", "ConnectionReset", nth=9)),
             lost=(Lost("CreateTrainingJob", nth=6),),
             capacity_jobs=(4,),
-            interrupt=(Interrupt(f"{aws.name}-*"), Interrupt(f"{aws.name}-*")),
+            interrupt=(Interrupt(f"{aws.name}-{cells[0]['run_id']}-*"),),
             quota={TYPE: 2},
         )
     )  # fmt: skip
