@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
+PARALLEL := --numprocesses auto --dist loadgroup
+
 .PHONY: benchmark quick test test-all lint coverage nightly clean
 
 benchmark: $(VENV)/installed
@@ -13,12 +15,12 @@ quick: $(VENV)/installed
 	$(BIN)/python -m benchmark run experiments/quick.yaml
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile $(MEASURED)
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(MEASURED)
 
 # Everything: first the quick ones, as `make test` does, then the slow ones, and the coverage of both.
 test-all: MEASURED := --cov --cov-report=
 test-all: test
-	$(BIN)/python -m pytest -m slow --cov --cov-append --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest -m slow $(PARALLEL) --cov --cov-append --cov-report=term --cov-fail-under=90
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check

@@ -12,6 +12,17 @@ settings.register_profile("unhurried", deadline=None)  # a busy machine is no mi
 settings.load_profile("unhurried")
 
 
+CONTAINERS = ("test_bootstrap", "test_containers", "test_local", "test_rehearsal_server")
+"""Modules that look at all containers of this machine: one after the other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several test processes (``--dist loadgroup``) a module stays in one of them."""
+    for item in items:
+        module = item.path.stem
+        item.add_marker(pytest.mark.xdist_group("containers" if module in CONTAINERS else module))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """With BENCHMARK_NO_SKIP a skipped test fails: the gate has all that the tests need."""
