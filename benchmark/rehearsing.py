@@ -64,7 +64,7 @@ class Stage:
         jobs, calls = self.server.jobs(), Counter(each["operation"] for each in self.server.calls())
         statuses = Counter(job["status"] for job in jobs)
         shown = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
-        again = sum(job["attempts"] - 1 for job in jobs)
+        again = sum(max(job["attempts"] - 1, 0) for job in jobs)
         often = ", ".join(f"{name} {count}" for name, count in calls.most_common(4))
         lines = [f"rehearsed: {len(jobs)} training jobs ({shown}), {again} interrupted and gone on; calls: {often}"]
         return [*lines, f"what the jobs left: {self.directory}"]
