@@ -296,10 +296,11 @@ class Sweep:
                 active.job.cancel()
 
     def _leave_or_stop(self, *, ask: bool) -> Iterator[SweepEvent]:
-        """Jobs that run elsewhere go on without us, unless the user says otherwise."""
+        """Jobs that run elsewhere go on without us, unless the user says otherwise; who asks again need not wait for
+        the end of those that are being stopped."""
         if ask and self._active and self._interrupt.choice is None:
             yield Stopping("ask", len(self._active))
-        self._left = self._interrupt.choice != "stop"
+        self._left = self._interrupt.choice != "stop" or self._cancelled
         yield Stopping("leave" if self._left else "kill", len(self._active))
 
     def _hear(self) -> Iterator[SweepEvent]:

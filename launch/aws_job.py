@@ -133,7 +133,8 @@ class TrainingJob:
         """The record is written before the call: a lost answer, or our death, is seen by whoever comes next."""
         assert self.record is not None
         if self._asked:
-            return self._end(Failure("stopped", "stopped before it was started"))
+            self._adopted = True  # the answer to an earlier call may be lost
+            return self._next("watch")
         if not self._slots.take(self.record.name):
             return self._wait(1.0)
         self.record.write(self.directory)
@@ -189,12 +190,11 @@ class TrainingJob:
         self.rundir.write_failure(dataclasses.replace(found, time=found.time or time.time()))
         return found
 
-    def _end(self, failure: Failure | None, *, again: float | None = None, over: bool = True) -> None:
-        """``over``: everything of the job is here, or there is none."""
+    def _end(self, failure: Failure | None, *, again: float | None = None) -> None:
+        """Everything of the job is here, or there is none."""
         if self.record is not None:
             self._slots.give(self.record.name)
-        if over:
-            close(self.directory)
+        close(self.directory)
         if failure is not None and not failure.time:
             failure = dataclasses.replace(failure, time=time.time())
         log = self.rundir.log_path(self.attempt)
@@ -256,6 +256,8 @@ class TrainingJob:
 
     def _look_again(self) -> None:
         """An adopted job that is not there was never created; one that we created may take a moment to be seen."""
+        if self._adopted and self._asked:
+            return self._end(Failure("stopped", "stopped before it was started"))
         if self._adopted:
             self._adopted = False
             return self._next("create", RENEW_SECONDS * self.aws.scale)
