@@ -143,7 +143,7 @@ def test_twelve_runs_and_every_fault_at_once_lose_nothing_and_start_nothing_twic
     assert jobs == {"Completed": 12, "Failed": 1}
     assert [each["attempts"] for each in aws.jobs() if each["attempts"] > 1] == [2], "the spot interruption"
     board = aws.leaderboard(command)
-    assert board["counts"] == {"done": 12, "failed": 0, "missing": 0} | board["counts"]
+    assert (board["counts"]["done"], board["counts"]["failed"]) == (12, 0)
     assert len(mlflow_runs(command)) == 12
     assert board["cost"]["usd"] > 0
     errors = Counter(each["error"] for each in aws.server.calls() if each["error"])
@@ -201,7 +201,7 @@ def test_a_sweep_that_is_stopped_goes_on_from_its_checkpoint(aws: Aws) -> None:
 
 
 def test_what_runs_too_long_has_timed_out_and_what_somebody_stops_is_stopped(aws: Aws) -> None:
-    command = aws.command(matrix="{seed: [0, 1]}", epochs=5000, more="time_limit: 15, retries: 0")
+    command = aws.command(matrix="{seed: [0, 1]}", epochs=5000, more="time_limit: 40, retries: 0")
     process = command.start("run", "-y")
     rundirs = wait_for_epochs(command, 1, runs=2)
     name = next(each["name"] for each in aws.jobs() if rundirs[0].path.name in each["name"])
@@ -209,7 +209,7 @@ def test_what_runs_too_long_has_timed_out_and_what_somebody_stops_is_stopped(aws
     subprocess.run([sys.executable, "-c", stop, name], check=True, env=command.environment)
     output = end_of(process)
     assert process.returncode == 1
-    assert "stopped by SageMaker after 15 seconds (launch: time_limit)" in output
+    assert "stopped by SageMaker after 40 seconds (launch: time_limit)" in output
     assert "was asked to stop, and not by us" in output
     kinds = {each: json.loads((each.path / "failure.json").read_text())["kind"] for each in rundirs}
     assert [kinds[each] for each in rundirs] == ["stopped", "timeout"]
