@@ -50,11 +50,12 @@ def rehearse(
     runs its training jobs here, faults included.  What comes of it lies under ./rehearsal.
     """
     from benchmark.cli_session import carry_out
-    from benchmark.rehearsing import rehearsal
+    from benchmark.rehearsing import fetch_data, rehearsal
     from benchmark.session import Options, Session
     from launch.rehearsal.faults import Faults
 
     faults = Faults(seed=seed, throttle=throttle, spot=spot, capacity=capacity, quota=_quotas(quota))
+    fetch_data(experiment, settings)
     with rehearsal(executor, faults, startup) as stage:
         options = Options(
             workers=workers, mode="aws", only=only, limit=limit, on_interrupt=on_interrupt, adapt=stage.adapted

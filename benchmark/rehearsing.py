@@ -1,6 +1,7 @@
 """A rehearsal: an experiment as it would run in AWS, against a server on this machine that really runs its jobs.
 
-Nothing of it touches an account of AWS, nor the experiment's own results and MLflow.
+Nothing of it touches an account of AWS, but that images of the source ``s3`` are fetched from theirs, nor the
+experiment's own results and MLflow.
 """
 
 from __future__ import annotations
@@ -8,14 +9,17 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from benchmark import catalogue, config
 from benchmark.config import Experiment
 from benchmark.config.experiment import TrackingSettings
+from benchmark.data import datasets
+from benchmark.installed import default_experiment
 from benchmark.mlflow_store import sqlite_uri
 from benchmark.preparing import fitting
 from launch import Unavailable, engine
@@ -68,6 +72,19 @@ class Stage:
         often = ", ".join(f"{name} {count}" for name, count in calls.most_common(4))
         lines = [f"rehearsed: {len(jobs)} training jobs ({shown}), {again} interrupted and gone on; calls: {often}"]
         return [*lines, f"what the jobs left: {self.directory}"]
+
+
+def fetch_data(path: Path | None, settings: Sequence[str]) -> None:
+    """Images in S3 lie in a real account: they are fetched before the environment is the rehearsal's, and what comes
+    later in this process takes them as they are.
+
+    Raises:
+        ConfigError, DataError: what is wrong with the experiment, or with its images.
+    """
+    cache = datasets.cache_directory()
+    for spec in config.load(path or default_experiment(), settings, catalogue.names(cache)).data:
+        if spec.source == "s3":
+            datasets.inspect(spec, cache)
 
 
 @contextmanager

@@ -39,16 +39,22 @@ def key(default: Any, description: str, *, introduced: Any = dataclasses.MISSING
 class DataSpec:
     """Where images come from.  Its digest, not its path, is part of a run's identity."""
 
-    source: Literal["fashion-mini", "digits", "synthetic", "folder", "torchvision"] = key(
-        "fashion-mini", "fashion-mini, digits, synthetic, folder or torchvision"
+    source: Literal["fashion-mini", "digits", "synthetic", "folder", "s3", "torchvision"] = key(
+        "fashion-mini", "fashion-mini, digits, synthetic, folder, s3 or torchvision"
     )
     name: str = key("", "torchvision: the data set's class, such as CIFAR10; elsewhere a label for reports")
-    path: str = key("", "folder: the directory of images; torchvision: where its raw files lie or are downloaded to")
+    path: str = key(
+        "",
+        "folder: the directory of images; s3: its address, s3://bucket/prefix; torchvision: where its raw files lie or "
+        "are downloaded to",
+    )
     val_fraction: float = key(0.1, "share of the training images set aside for validation", gt=0, lt=1)
-    test_fraction: float = key(0.2, "folder without a test split: share of all images set aside for it", gt=0, lt=1)
+    test_fraction: float = key(
+        0.2, "folder or s3 without a test split: share of all images set aside for it", gt=0, lt=1
+    )
     split_seed: int = key(0, "seed of the splits (never the run's seed)", ge=0)
     duplicates: Literal["refuse", "allow"] = key(
-        "refuse", "folder: whether equal images may stand in several splits, so that what is tested was trained on"
+        "refuse", "folder, s3: whether equal images may stand in several splits, so that what is tested was trained on"
     )
     train_size: int = key(1000, "synthetic: number of training images, validation included", ge=2)
     test_size: int = key(500, "synthetic: number of test images", ge=1)
@@ -60,7 +66,7 @@ class DataSpec:
     @property
     def label(self) -> str:
         """What reports call this data set."""
-        if self.source == "folder":
+        if self.source in ("folder", "s3"):
             return self.name or self.path.rstrip("/").rsplit("/", 1)[-1]
         return self.name or self.source
 

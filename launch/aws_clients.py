@@ -66,7 +66,7 @@ _EXPIRED = (
     errors.TokenRetrievalError,
     errors.UnauthorizedSSOTokenError,
 )
-_AWAY = (errors.ConnectionError, errors.HTTPClientError)
+_AWAY = (errors.ConnectionError, errors.HTTPClientError, errors.IncompleteReadError, errors.FlexibleChecksumError)
 FAILURES = (errors.BotoCoreError, errors.ClientError)
 """Everything that a call may raise."""
 
@@ -100,12 +100,18 @@ def said(error: Exception) -> str:
 class Clients:
     """Clients of one profile and region, made when they are first asked for, from any thread.
 
+    Attributes:
+        otherwise: the region where neither this nor the environment names one.
+        purpose: what they are for, in errors.
+
     Raises:
         Unavailable: there is no such profile, no region, or no credentials at all.
     """
 
     profile: str | None = None
     region: str | None = None
+    otherwise: str | None = None
+    purpose: str = "mode aws"
     _made: dict[str, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -138,15 +144,17 @@ class Clients:
         try:
             region = self.region or os.environ.get("AWS_REGION")  # which boto3 does not look at
             session = boto3.Session(profile_name=self.profile, region_name=region)
+            if not session.region_name and self.otherwise:
+                session = boto3.Session(profile_name=self.profile, region_name=self.otherwise)
             credentials = session.get_credentials()
         except errors.ProfileNotFound as error:
-            raise Unavailable(f"mode aws: {error}; `aws configure --profile NAME` makes one") from error
+            raise Unavailable(f"{self.purpose}: {error}; `aws configure --profile NAME` makes one") from error
         except FAILURES as error:
-            raise Unavailable(f"mode aws: {error}") from error
+            raise Unavailable(f"{self.purpose}: {error}") from error
         if not session.region_name:
-            raise Unavailable("mode aws: no region: write aws: {region: eu-west-1}, or set AWS_REGION")
+            raise Unavailable(f"{self.purpose}: no region: write aws: {{region: eu-west-1}}, or set AWS_REGION")
         if credentials is None:
-            raise Unavailable(f"mode aws: no credentials of an AWS account: {LOGIN}")
+            raise Unavailable(f"{self.purpose}: no credentials of an AWS account: {LOGIN}")
         return session
 
 

@@ -143,7 +143,8 @@ def test_plan_and_validate_never_import_torch(benchmark: Command) -> None:
         "import sys; sys.argv = ['benchmark', 'plan', '--json']\n"
         "from benchmark.cli import main\n"
         "try: main()\nexcept SystemExit as stop: print(stop.code, file=sys.stderr)\n"
-        "print('heavy:', sorted({'torch', 'timm', 'mlflow', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
+        "heavy = {'torch', 'timm', 'mlflow', 'matplotlib', 'boto3'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=benchmark.home, env=benchmark.environment

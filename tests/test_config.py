@@ -183,12 +183,12 @@ def test_an_address_without_a_secret_is_accepted(uri):
     [
         (
             "CIFAR10",
-            "7: unknown data 'CIFAR10'; allowed: fashion-mini, digits, synthetic, folder, torchvision; a directory",
+            "7: unknown data 'CIFAR10'; allowed: fashion-mini, digits, synthetic, folder, s3, torchvision; a directory",
         ),
         ("folder", "7: folder data need a path"),
         ("{source: torchvision}", "7: torchvision data need a name"),
         ("{source: sythetic}", "16: source cannot be 'sythetic'; allowed: fashion-mini"),
-        ("{source: digits, path: x}", "30: path does nothing for digits data, it belongs to folder, torchvision"),
+        ("{source: digits, path: x}", "30: path does nothing for digits data, it belongs to folder, s3, torchvision"),
         ("{source: synthetic, classes: 1}", "36: classes must be a whole number at least 2, not 1"),
         ("{source: digits, seed: 3}", "24: unknown key 'seed'"),
         ("[digits]", "7: this must be a mapping of keys to values, not ['digits']"),

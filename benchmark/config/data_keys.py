@@ -1,7 +1,7 @@
 """The value of a ``data`` key: a source's name, or a mapping such as ``{source: folder, path: ./photos}``.
 
 ``image_size``, ``resize`` and ``channels`` in the mapping set the run's keys for this data set, below keys that are
-given explicitly.  Paths are relative to the YAML's directory and become absolute.
+given explicitly.  Paths are relative to the YAML's directory and become absolute; addresses in S3 stay as they are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from benchmark.config.document import Document, Node
 from benchmark.config.keys import Given, Keys, fields_of
 from benchmark.config.problems import Mark, Problems, choose, shown
+from benchmark.data.address import EXAMPLE, SCHEME, Address
 from benchmark.run import DataSpec, Run
 
 _SPLIT = ("source", "name", "val_fraction", "split_seed")
@@ -24,17 +25,19 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "digits": (*_SPLIT, "test_fraction"),
     "synthetic": (*_SPLIT, "train_size", "test_size", "size", "planes", "classes", "data_seed"),
     "folder": (*_SPLIT, "path", "test_fraction", "duplicates"),
+    "s3": (*_SPLIT, "path", "test_fraction", "duplicates"),
     "torchvision": (*_SPLIT, "path"),
 }
 """Source -> the options it uses; another one is an error, since it would do nothing."""
 
 REQUIRED = {
     "folder": ("path", "{source: folder, path: ./photos}"),
+    "s3": ("path", f"{{source: s3, path: {EXAMPLE}}}"),
     "torchvision": ("name", "{source: torchvision, name: CIFAR10}"),
 }
 RUN_KEYS = ("image_size", "resize", "channels")
 _OTHER_SOURCES = (
-    "a directory of images is written {source: folder, path: …}, "
+    "a directory of images is written {source: folder, path: …}, one in S3 {source: s3, path: …}, "
     "a data set of torchvision {source: torchvision, name: …}"
 )
 
@@ -98,10 +101,25 @@ def _check_options(spec: DataSpec, given: Mapping[str, Given], mark: Mark, probl
     need, example = REQUIRED.get(spec.source, ("source", ""))
     if not getattr(spec, need):
         problems.add(mark, f"{spec.source} data need a {need}, for example {example}")
+    elif "path" in given and "path" in known:
+        _check_path(spec, given["path"], problems)
+
+
+def _check_path(spec: DataSpec, path: Given, problems: Problems) -> None:
+    if spec.source == "s3":
+        try:
+            Address.parse(path.value)
+        except ValueError as error:
+            problems.add(path.mark, f"path {error}")
+    elif path.value.startswith(SCHEME):
+        problems.add(path.mark, f"path of {spec.source} data is a directory of this machine; for S3 write source: s3")
 
 
 def absolute(path: str, base: Path) -> str:
-    """``path`` from the directory ``base``, ``~`` expanded; symbolic links are kept."""
+    """``path`` from the directory ``base``, ``~`` expanded; symbolic links are kept.  An address in S3 stays as it is,
+    without a slash at its end."""
+    if path.startswith(SCHEME):
+        return path.rstrip("/")
     return os.path.abspath(base / Path(path).expanduser())  # noqa: PTH100 - Path.resolve would follow links
 
 

@@ -5,6 +5,7 @@ Standard library only.  Everything below the cache directory can be deleted at a
     files.db        what is known of each image file, by its path, size and times   (filetable.py)
     facts/          what is known of each data set that is not a folder              (datasets.py)
     data/           decoded images, one directory a data set, size and policy        (prepared.py)
+    s3/             images that lie in S3, one directory an address                  (s3.py)
     torchvision/    torchvision's own raw files, where no other path is given        (vision.py)
     exports/        the same as arrays                                               (vision.py)
     locks/          one empty file for each thing that is being made

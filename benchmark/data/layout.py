@@ -59,6 +59,11 @@ def listing(root: Path) -> list[ImageFile]:
     return sorted(files, key=lambda each: each.id)
 
 
+def is_visible(name: str) -> bool:
+    """Whether a file or directory of this name is looked at."""
+    return not name.startswith(".") and name != "__MACOSX"
+
+
 def _is_split(root: Path) -> bool:
     names = {each.name for each in _directories(root)}
     train = root / "train"
@@ -143,7 +148,7 @@ def _images_in(directory: Path) -> list[Path]:
 def _contents(directory: Path) -> tuple[list[Path], list[Path]]:
     """The directories and the images directly in a directory."""
     with os.scandir(directory) as entries:
-        visible = [each for each in entries if not each.name.startswith(".") and each.name != "__MACOSX"]
+        visible = [each for each in entries if is_visible(each.name)]
     directories = [Path(each.path) for each in visible if each.is_dir()]
     files = [Path(each.path) for each in visible if not each.is_dir()]
     unread = sorted(each.name for each in files if each.suffix.lower() in UNREAD)
