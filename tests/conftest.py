@@ -16,6 +16,7 @@ CONTAINERS = ("test_bootstrap", "test_containers", "test_local", "test_rehearsal
 """Modules that look at all containers of this machine: one after the other."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several test processes (``--dist loadgroup``) a module stays in one of them."""
     for item in items:
