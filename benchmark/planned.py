@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark import catalogue, config, preparing
+from benchmark import catalogue, config, paying, preparing
 from benchmark import plan as planning
 from benchmark.config import Experiment
 from benchmark.data import datasets
@@ -48,7 +48,7 @@ class Found:
         launch = self.plan.experiment.launch
         remote = is_remote(launch.mode)
         workers = preparing.settings(launch, None, new, remote=remote).workers
-        return preparing.expected(launch, new, self.plan.forecast(), workers, remote=remote)
+        return paying.expected(launch, new, self.plan.forecast(), workers, remote=remote)
 
 
 def planned(

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark import forecast
 from benchmark.attempt import Limits
-from benchmark.budget import Budget
 from benchmark.config.experiment import LaunchSettings
 from benchmark.data import datasets
-from benchmark.estimate import Estimate, dollars, estimate
-from benchmark.forecast import Forecast
 from benchmark.mlflow_store import sqlite_path
 from benchmark.plan import Plan, PlannedRun
-from benchmark.prices import Prices
 from benchmark.profiles import Profiles
 from benchmark.run import Run
-from benchmark.rundir import RunDir
 from benchmark.sweep import Settings
-from launch.aws_record import is_open
 
 MEMORY_SHARE = 0.9
 """Of the memory that is free, for workers; the rest is for the orchestrator and for errors of the forecast."""
@@ -116,89 +109,6 @@ def settings(
 def tasks(launch: LaunchSettings) -> str:
     """What a job that has a machine of its own does."""
     return "train,profile" if launch.profile else "train"
-
-
-def hourly(launch: LaunchSettings, prices: Prices, run: Run) -> float | None:
-    """Dollars that an hour of the instances of one training job costs; ``None`` where that is not known."""
-    price = prices.price(run.instance_type or launch.aws.instance_type)
-    return None if price is None else price * launch.hosts
-
-
-def expected(
-    launch: LaunchSettings, todo: Sequence[Run], forecast: Forecast, workers: int, *, remote: bool
-) -> Estimate | None:
-    """How long ``todo`` will take, and what it will cost."""
-    if not remote:
-        return estimate(todo, forecast, workers, launch.price_per_hour)
-    price = partial(hourly, launch, Prices.shipped(launch.aws.prices))
-    found, cost = estimate(todo, forecast, workers), dollars(todo, forecast, price, launch.aws.startup_seconds)
-    return found and replace(found, dollars=cost, unpriced=cost is None)
-
-
-def budget(plan: Plan, todo: Sequence[Run], forecast: Forecast, *, remote: bool) -> Budget:
-    """What the experiment has cost, and may cost.
-
-    Raises:
-        UsageProblem: what is to run would exceed it, or has no price.
-    """
-    launch = plan.experiment.launch
-    prices = Prices.shipped(launch.aws.prices)
-    if not remote:
-        return Budget()
-    aws = launch.aws
-    found = Budget(prices, forecast, partial(hourly, launch, prices), aws.budget_usd, aws.startup_seconds)
-    for run in plan.runs:
-        found.costs(RunDir(plan.directory / "runs" / run.run_id))
-    if found.limit is not None and todo:
-        _check_budget(found, found.limit, todo, launch)
-    return found
-
-
-def _check_budget(found: Budget, limit: float, todo: Sequence[Run], launch: LaunchSettings) -> None:
-    for run in todo:
-        if found.hourly(run) is None:
-            kind = run.instance_type or launch.aws.instance_type
-            raise UsageProblem(
-                f"aws: budget_usd needs a price, and that of {kind} is not known: write aws: {{prices: {{{kind}: …}}}}"
-            )
-    expected = found.expected(todo)
-    if found.spent + expected > limit:
-        raise UsageProblem(
-            f"${found.spent:,.2f} are spent, and these {len(todo)} runs will cost about ${expected:,.2f}: more than "
-            f"the budget of ${limit:,.2f} (aws: budget_usd); run fewer (--limit, --only), or raise it"
-        )
-
-
-def check_living(runs: Iterable[Run], directory: Path, *, remote: bool) -> None:
-    """Training jobs in AWS are taken up in mode aws only.
-
-    Raises:
-        UsageProblem: one may still run.
-    """
-    left = [] if remote else [run for run in runs if is_open(RunDir(directory / "runs" / run.run_id))]
-    if left:
-        raise UsageProblem(
-            f"{len(left)} of these runs may still be under way in AWS (first: {left[0].run_id}): "
-            "`run --mode aws` takes them up, and Ctrl-C there stops them"
-        )
-
-
-def check_over(run_ids: Iterable[str], directory: Path) -> None:
-    """Raises:
-    UsageProblem: a run may be under way in AWS, where it would go on without anybody who knows of it.
-    """
-    if left := next((each for each in run_ids if is_open(RunDir(directory / "runs" / each))), None):
-        raise UsageProblem(f"run {left} may still be under way in AWS: `run` takes it up, and Ctrl-C there stops it")
-
-
-def check_instances(runs: Iterable[Run], *, remote: bool) -> None:
-    """An instance type means nothing on this machine.
-
-    Raises:
-        UsageProblem: a run names one.
-    """
-    if not remote and (named := next((run.instance_type for run in runs if run.instance_type), None)):
-        raise UsageProblem(f"instance_type: {named} is for mode aws; leave it out to run on this machine")
 
 
 def profiles(plan: Plan, place: str) -> Profiles | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import mlflow_store, preparing
+from benchmark import elsewhere, mlflow_store
 from benchmark.journal import Journal
 from benchmark.lock import exclusive
 from benchmark.outside import chosen_by_id
@@ -61,7 +61,7 @@ def find(path: Path | None, settings: Sequence[str], results: Path, runs: Sequen
     if not wanted:
         raise UsageProblem(f"every run in {found.plan.directory} is one that the YAML asks for" if unplanned else
                            "name the runs to remove, by the beginning of their ids, or give --unplanned")  # fmt: skip
-    preparing.check_over(wanted, found.plan.directory)
+    elsewhere.check_over(wanted, found.plan.directory)
     return Removal(found.plan, {run_id: journal_names[run_id] for run_id in dict.fromkeys(wanted)})
 
 

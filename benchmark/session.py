@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import launch
-from benchmark import mlflow_store, preparing, room, rundir, words
+from benchmark import elsewhere, mlflow_store, paying, preparing, room, rundir, words
 from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
@@ -133,7 +133,7 @@ class Session:
             _must_have_run(plan)
         mode = options.mode or experiment.launch.mode
         remote = launch.is_remote(mode)
-        preparing.check_instances(plan.runs, remote=remote)
+        elsewhere.check_instances(plan.runs, remote=remote)
         launcher = launch.make(mode, experiment.launch)
         chosen = preparing.chosen(plan, options.retry, options.rerun_stale) if options.train else []
         wanted = {cell.run.run_id for cell in found.cells}
@@ -151,9 +151,9 @@ class Session:
         # Another sweep may have worked between the plan and the lock: what it did is not done again.
         now = journal.outcomes()
         todo = tuple(cell.run for cell in chosen if now.get(cell.run.run_id) == cell.outcome)
-        preparing.check_living(todo, plan.directory, remote=remote)
+        elsewhere.check_living(todo, plan.directory, remote=remote)
         forecast = plan.forecast()
-        budget = preparing.budget(plan, todo, forecast, remote=remote)
+        budget = paying.budget(plan, todo, forecast, remote=remote)
         _write_resolved(plan)
         write_cards(plan.data, plan.directory)
         warm_up = _import_libraries if todo else (lambda: None)
@@ -166,7 +166,7 @@ class Session:
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
         command, expected = (
             partial(words.command, path, settings),
-            preparing.expected(experiment.launch, todo, site.forecast, how.workers, remote=remote),
+            paying.expected(experiment.launch, todo, site.forecast, how.workers, remote=remote),
         )
         return cls(found, site, sweep, interrupt, todo, how.workers, command, uri, stack, expected)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.preparing import UsageProblem, check_instances, check_living
+from benchmark.elsewhere import check_instances, check_living
+from benchmark.preparing import UsageProblem
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import BrokenFile, RunDir
 from launch.attempts import locked

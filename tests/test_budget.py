@@ -18,8 +18,9 @@ from benchmark.config.experiment import Experiment, LaunchSettings
 from benchmark.effort import Effort
 from benchmark.forecast import Forecast
 from benchmark.mlflow_store import sqlite_uri
+from benchmark.paying import budget, hourly
 from benchmark.plan import Plan, PlannedRun
-from benchmark.preparing import UsageProblem, budget, hourly
+from benchmark.preparing import UsageProblem
 from benchmark.prices import Prices
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import Result, RunDir
