@@ -33,7 +33,7 @@ def has_ended(said: Description) -> bool:
 
 def lacked_capacity(said: Description) -> bool:
     """Whether AWS had no instance of this type: nobody's fault, and worth another try later."""
-    return said["TrainingJobStatus"] == "Failed" and str(said.get("FailureReason", "")).startswith("CapacityError")
+    return said.get("TrainingJobStatus") == "Failed" and str(said.get("FailureReason", "")).startswith("CapacityError")
 
 
 def interruptions(said: Description) -> int:
@@ -42,13 +42,14 @@ def interruptions(said: Description) -> int:
 
 
 def bill(said: Description) -> Bill:
-    """What AWS will ask money for; of a job that has not ended, and of its request, so much as not known yet."""
-    resources = said["ResourceConfig"]
+    """What AWS will ask money for: of a job that has not ended, and of its request, not known yet; of one that never
+    had an instance, nothing."""
+    resources, never = said["ResourceConfig"], lacked_capacity(said)
     return Bill(
         instance_type=resources["InstanceType"],
         instances=int(resources["InstanceCount"]),
-        billed_seconds=_seconds(said, "BillableTimeInSeconds"),
-        training_seconds=_seconds(said, "TrainingTimeInSeconds"),
+        billed_seconds=0.0 if never else _seconds(said, "BillableTimeInSeconds"),
+        training_seconds=0.0 if never else _seconds(said, "TrainingTimeInSeconds"),
         spot=bool(said.get("EnableManagedSpotTraining")),
     )
 

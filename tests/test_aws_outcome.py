@@ -140,6 +140,11 @@ def test_seconds_that_are_not_told_stay_unknown_and_none_are_none() -> None:
     assert (nothing.billed_seconds, nothing.training_seconds) == (0.0, 0.0)
 
 
+def test_a_job_that_never_had_an_instance_costs_nothing() -> None:
+    found = bill(said("Failed", FailureReason="CapacityError: Unable to provision", EnableManagedSpotTraining=True))
+    assert found == Bill("ml.m5.xlarge", 2, 0.0, 0.0, True)
+
+
 def test_a_request_has_a_bill_without_seconds() -> None:
     from tests.test_training_job import CASES
 
