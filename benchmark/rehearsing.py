@@ -47,6 +47,7 @@ class Stage:
         """With a role and a bucket of the rehearsal's, as many jobs at a time as this machine can, and an MLflow of its
         own."""
         launch = experiment.launch
+        spot = launch.aws.spot or self.faults.spot > 0
         count = max(1, fitting([cell.run for cell in experiment.cells]) // launch.hosts)
         aws = replace(
             launch.aws,
@@ -55,7 +56,8 @@ class Stage:
             region=None,
             profile=None,
             concurrency=min(launch.aws.concurrency, count),
-            spot=launch.aws.spot or self.faults.spot > 0,
+            spot=spot,
+            keep_alive=0 if spot else launch.aws.keep_alive,
             poll_seconds=POLL_SECONDS,
             startup_seconds=STARTUP_SECONDS,
         )
