@@ -65,12 +65,13 @@ class Aws:
         self._lock = threading.Lock()
         self.clients = Clients(aws.profile, aws.region)
         account, partition = _identity(self.clients)
+        role = role_arn(aws, account, partition)
         bucket = Bucket.parse(aws.bucket or f"sagemaker-{self.clients.region_name}-{account}")
         _check_bucket(self.clients, bucket)
         self._version, self._images = deep_learning_image or deep_learning.VERSION, dict[bool, str]()
         self.site = Site(
             bucket,
-            role_arn(aws, account, partition),
+            role,
             image or self._image(aws.instance_type),
             aws,
             hosts,
