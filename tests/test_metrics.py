@@ -1,6 +1,7 @@
 """Every number of metrics.py against scikit-learn, on random predictions with every kind of degeneracy."""
 
 import math
+import os
 import subprocess
 import sys
 import time
@@ -279,6 +280,29 @@ def test_names_have_to_fit_the_predictions():
 def test_scoring_imports_neither_scikit_learn_nor_torch():
     program = "import sys, benchmark.training.metrics; sys.exit(bool({'sklearn', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_no_bit_depends_on_the_kernel_that_blas_chooses():
+    program = """if True:
+        import numpy as np
+        from benchmark.data.prepared import _moments
+        from benchmark.training.metrics import scores
+        random = np.random.default_rng(0)
+        for classes in range(2, 40):
+            probabilities = random.dirichlet(np.ones(classes), 100).astype(np.float32)
+            print(scores(random.integers(0, classes, 100), np.log(probabilities)).values)
+            print(_moments(random.integers(0, 1000, (3, 256))))
+    """
+    numbers = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "OPENBLAS_CORETYPE": each},
+        ).stdout
+        for each in ("Prescott", "Haswell")
+    ]
+    assert numbers[0] == numbers[1]
 
 
 @pytest.mark.slow

@@ -164,11 +164,12 @@ def _histogram(images: Pixels) -> npt.NDArray[np.int64]:
 
 
 def _moments(histogram: npt.NDArray[np.int64]) -> tuple[list[float], list[float]]:
-    """Mean and (population) standard deviation of each channel, exact but for the last rounding."""
-    values = np.arange(256) / 255
-    weights = histogram / histogram.sum(axis=1, keepdims=True)
-    mean = weights @ values
-    std = np.sqrt((weights * (values - mean[:, None]) ** 2).sum(axis=1))
+    """Mean and (population) standard deviation of each channel, exact but for the last rounding: without BLAS, whose
+    dot products end in bits that depend on the kernel that it chooses."""
+    values = np.arange(256)
+    count = histogram.sum(axis=1)
+    mean = (histogram * values).sum(axis=1) / (255 * count)
+    std = np.sqrt((histogram * (values / 255 - mean[:, None]) ** 2).sum(axis=1) / count)
     return mean.tolist(), np.where(std == 0, 1.0, std).tolist()
 
 

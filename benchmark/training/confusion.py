@@ -64,8 +64,10 @@ class Confusion:
         return float(np.nan_to_num(per_class[seen]).mean())
 
     def weighted(self, per_class: Floats) -> float:
-        """Mean weighted by each class's images, an undefined value counting as 0: ``average="weighted"``."""
-        return float(np.nan_to_num(per_class) @ self.support / self.support.sum())
+        """Mean weighted by each class's images, an undefined value counting as 0: ``average="weighted"``.
+
+        Not the dot product of BLAS, whose last bit depends on the kernel that it chooses (``OPENBLAS_CORETYPE``)."""
+        return float((np.nan_to_num(per_class) * self.support).sum() / self.support.sum())
 
     @property
     def accuracy(self) -> float:
