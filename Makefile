@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-PARALLEL := --numprocesses auto --dist loadgroup
+PARALLEL := --numprocesses auto
 
 .PHONY: benchmark quick test test-all lint coverage nightly clean
 

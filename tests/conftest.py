@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no mistake
@@ -16,12 +19,16 @@ CONTAINERS = ("test_bootstrap", "test_containers", "test_local", "test_rehearsal
 """Modules that look at all containers of this machine: one after the other."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several test processes (``--dist loadgroup``) a module stays in one of them."""
-    for item in items:
-        module = item.path.stem
-        item.add_marker(pytest.mark.xdist_group("containers" if module in CONTAINERS else module))
+class ByModule(LoadScopeScheduling):
+    """With several test processes a module stays in one of them; those of :data:`CONTAINERS` together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = Path(nodeid.partition("::")[0]).stem
+        return "containers" if module in CONTAINERS else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule:
+    return ByModule(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
