@@ -1,14 +1,15 @@
 """Places where a test may kill the process, to show that nothing is lost there.
 
 ``BENCHMARK_FAILPOINT=<name>:<file>`` kills the first process that reaches the place called ``<name>``, as ``kill -9``
-would; the file is made at that moment, and whoever finds it there passes unharmed.  Without the variable a place costs
-one look-up.
+would; the file is made at that moment, and whoever finds it there passes unharmed.  ``<name>@<n>`` means the ``n``-th
+time that a process reaches it.  Without the variable a place costs one look-up.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 
 POINTS = (
     "sweep.intended",  # the intent is in the journal, nothing has started
@@ -18,6 +19,8 @@ POINTS = (
     "server.ready",  # the fork server is warm and has forked nothing
     "server.forked",  # the job runs, the fork server has not said so
     "job.started",  # nothing is computed
+    "job.step",  # a step is made
+    "job.within",  # a checkpoint within an epoch is there
     "job.epoch",  # the epoch is in events.jsonl, its checkpoint is not written
     "job.checkpoint",  # the checkpoint is written under its temporary name
     "job.checkpointed",  # the checkpoint is there
@@ -37,10 +40,17 @@ POINTS = (
 )
 
 
+_reached: Counter[str] = Counter()
+
+
 def reach(name: str) -> None:
     """Marks the place ``name``, one of :data:`POINTS`."""
     wanted, _, marker = os.environ.get("BENCHMARK_FAILPOINT", "").partition(":")
-    if wanted != name:
+    if not wanted.startswith(name):
+        return
+    place, _, count = wanted.partition("@")
+    _reached[name] += 1
+    if place != name or _reached[name] != int(count or 1):
         return
     try:
         os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))

@@ -27,7 +27,8 @@ PROBING_SECONDS = 60.0
 VERSION = 1
 KEYS = (
     "model", "model_args", "image_size", "channels", "share", "optimizer", "optimizer_args", "augment",
-    "clip_grad", "threads", "device",
+    "clip_grad", "threads", "device", "policy", "mixup", "cutmix", "ema_decay", "test_flip", "precision", "accumulate",
+    "compile", "memory_format", "dropout", "drop_path",
 )  # fmt: skip
 """Of a run: what the time of its steps depends on, for one process, which does its share of a batch."""
 

@@ -22,6 +22,8 @@ TRAINING_VERSION = 1
 
 Value = bool | int | float | str | None
 Augment = Literal["none", "crop", "flip", "erase", "crop+flip", "crop+erase", "flip+erase", "crop+flip+erase", "light"]
+Policy = Literal["none", "trivial", "rand"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Resize = Literal["crop", "stretch", "pad", "auto"]
 
 
@@ -109,6 +111,37 @@ class Run:
     focal_gamma: float = key(2.0, "focal: exponent of (1 - p)", ge=0)
     clip_grad: float | None = key(None, "largest norm of the gradient; null: no clipping", gt=0)
     augment: Augment = key("none", "none, crop (with padding), flip, erase, joined by +; light = crop+flip")
+    policy: Policy = key(
+        "none", "trivial (TrivialAugment wide) or rand (RandAugment, 2 operations of strength 9), before augment"
+    )
+    mixup: float = key(0.0, "mixup: α of Beta(α, α), from which each batch's proportion is drawn; 0: none", ge=0)
+    cutmix: float = key(0.0, "CutMix: its α; with mixup too, each batch gets one of them; 0: none", ge=0)
+    sampling: Literal["shuffle", "balanced"] = key(
+        "shuffle", "an epoch shows each training image once, or draws as many with every class equally likely"
+    )
+    dropout: float | None = key(None, "dropout of the model's head; null: the model's own", ge=0, lt=1)
+    drop_path: float | None = key(None, "stochastic depth of the model; null: the model's own", ge=0, lt=1)
+    ema_decay: float = key(
+        0.0,
+        "evaluate and keep the moving average of the weights with this decay, reached by a warm-up; 0: none",
+        ge=0,
+        lt=1,
+    )
+    test_flip: bool = key(False, "evaluate each image and its mirror image, and average the probabilities")
+    precision: Precision = key(
+        "fp32", "of training steps: fp32, tf32 (GPUs), bf16 or fp16 (autocast); evaluation stays fp32"
+    )
+    accumulate: int = key(1, "parts of a batch that are computed one after the other, to save memory", ge=1)
+    on_oom: Literal["fail", "halve_batch"] = key(
+        "fail", "when memory runs out: fail, or halve the parts of a batch until it fits (the row says so)"
+    )
+    compile: Literal["auto", "always", "never"] = key(
+        "auto", "torch.compile for training; auto: on CUDA, in runs of 2,000 steps or more"
+    )
+    memory_format: Literal["channels_last", "contiguous"] = key(
+        "channels_last", "order of an image's numbers in memory; channels_last is the faster for most networks"
+    )
+    sync_batchnorm: bool = key(False, "processes: batch normalisation over the whole batch; GPUs only")
     early_stopping: int | None = key(None, "epochs without a better validation value before stopping", ge=1)
     select: Literal["val/accuracy", "val/balanced_accuracy", "val/f1_macro", "val/log_loss"] = key(
         "val/accuracy", "validation metric that picks the best epoch"

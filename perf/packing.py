@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -91,13 +91,18 @@ def _stream(stream: IO[str] | None) -> IO[str]:
     return stream
 
 
+def whole_pass(learner: Any, epoch: int) -> None:
+    for _ in learner.go_on(learner.begin(epoch)):
+        pass
+
+
 def work(run: Run, directory: Path, seconds: float) -> None:
     """Trains for so long after the word to go, and prints images per second."""
     import torch
 
     from benchmark.training.data import Normalize, Split, load
     from benchmark.training.job import make_model, set_up
-    from benchmark.training.loop import Learner
+    from benchmark.training.learner import Learner
 
     set_up(run)
     data = load(directory)
@@ -106,12 +111,12 @@ def work(run: Run, directory: Path, seconds: float) -> None:
     data = dataclasses.replace(data, train=few)
     model = make_model(run, data, torch.device("cpu"))
     learner = Learner.of(dataclasses.replace(run, epochs=10**6), data, model, Normalize(data.mean, data.std))
-    learner.epoch(1)
+    whole_pass(learner, 1)
     print("ready", flush=True)
     sys.stdin.readline()
     started, epochs = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
-        learner.epoch(2 + epochs)
+        whole_pass(learner, 2 + epochs)
         epochs += 1
     print(epochs * count / (time.perf_counter() - started))
 

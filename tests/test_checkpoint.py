@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from benchmark.training.data import Normalize, batches, load
 from benchmark.training.evaluate import predict
 from benchmark.training.failures import Stopped, describe_failure
 from benchmark.training.job import EpochWriter, make_model, set_up
-from benchmark.training.loop import Learner, train
+from benchmark.training.learner import Learner
+from benchmark.training.loop import train
+from benchmark.training.pace import Wish
 from benchmark.training.profiling import ResourceMeter
 from tests.job_support import SPEC, begin, job, quality
 
@@ -73,6 +76,8 @@ class Attempt:
     data: Path
     rundir: RunDir
     until: tuple[str, int] = ("never", 0)
+    saves_after: int = 0
+    steps: int = 0
     log: list[str] = dataclasses.field(default_factory=list)
 
     def train(self) -> tuple[object, ...]:
@@ -97,7 +102,14 @@ class Attempt:
 
     def save(self, now: Checkpoint) -> None:
         self.checkpoints.save(now)
-        self.die_at("after", now.epoch)
+        self.die_at("within" if now.step else "after", now.step or now.epoch)
+
+    def wish(self, step: int) -> Wish:
+        self.steps += 1
+        return "save" if self.until == ("within", step) or step == self.saves_after else "nothing"
+
+    def patience(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def die_at(self, when: str, epoch: int) -> None:
         if self.until == (when, epoch):
@@ -484,6 +496,6 @@ def test_what_stops_the_writing_of_a_checkpoint_is_what_is_told() -> None:
             return super().write(part)
 
     nothing: dict[str, object] = {}
-    now = Checkpoint(1, 1.0, {"weight": torch.zeros(5000)}, nothing, nothing, nothing, nothing)
+    now = Checkpoint(1, 0, 1.0, {"weight": torch.zeros(5000)}, *[nothing] * 7)
     with pytest.raises(Stopped):
         write(Saved(now, {}, {}), Stopping())

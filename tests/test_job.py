@@ -18,9 +18,10 @@ from benchmark.run import Run
 from benchmark.rundir import Event, Predictions, Result, RunDir
 from benchmark.training.best import Best
 from benchmark.training.data import Normalize, load
+from benchmark.training.diverged import Diverged
 from benchmark.training.failures import describe_failure
 from benchmark.training.job import make_model, named_tasks, set_up, work
-from benchmark.training.loop import Diverged, train
+from benchmark.training.loop import train
 from benchmark.training.metrics import scores
 from benchmark.training.places import Places
 from launch.fast_local import ENTRY

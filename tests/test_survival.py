@@ -33,7 +33,7 @@ def test_a_kill_at_any_named_place_changes_nothing(
     tmp_path: Path, cache: Path, wanted: dict[str, Any], point: str, start: str
 ) -> None:
     marker = tmp_path / "reached"
-    variables = {"BENCHMARK_FAILPOINT": f"{point}:{marker}"}
+    variables = {"BENCHMARK_FAILPOINT": f"{point}:{marker}", "BENCHMARK_CHECKPOINT_SECONDS": "0"}
     experiment = Experiment(tmp_path / "кот #1", cache, start, seeds=1, profile=True, variables=variables)
     starts = experiment.finish()
     assert marker.exists(), f"nothing reached {point}"

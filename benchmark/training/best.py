@@ -39,12 +39,13 @@ class Best:
         """How many epochs up to this one brought nothing better."""
         return epoch - self.epoch
 
-    def state_dict(self, epoch: int) -> State:
-        """For the checkpoint of ``epoch``; where that is the best epoch, its weights are the checkpoint's own."""
+    def state_dict(self, epoch: int | None) -> State:
+        """For the checkpoint of ``epoch``; where that is the best epoch, its weights are the checkpoint's own.
+        ``None``: for one within an epoch."""
         weights = None if self.epoch == epoch else self.weights
         return {"epoch": self.epoch, "value": self.value, "log_loss": self.log_loss, "weights": weights}
 
     def load_state_dict(self, state: State, model: State) -> None:
-        """``model`` is the network's state in the same checkpoint."""
+        """``model`` is the evaluated network's state in the same checkpoint."""
         self.epoch, self.value, self.log_loss = state["epoch"], state["value"], state["log_loss"]
         self.weights = state["weights"] or (model if self.epoch else None)

@@ -3,7 +3,7 @@
 A file is a header (magic, version of the format, SHA-256 of the rest) and what ``torch.save`` writes.  The digest is
 there because ``torch.load`` does not notice a flipped bit.  Nothing is unpickled but tensors and plain values.
 
-The order of images and their augmentation are functions of (seed, epoch), so that no sampler has a state.
+The order of images is a function of (seed, epoch), so that no sampler has a state.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 
 from benchmark.rundir import BrokenFile
 
-MAGIC, VERSION = b"benchckp", 1
+MAGIC, VERSION = b"benchckp", 2
 HEADER = struct.Struct("<8sI32s")
 State = dict[str, Any]
 
@@ -29,19 +29,30 @@ _UNREADABLE = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError,
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What training is after ``epoch``.
+    """What training is after ``epoch`` and ``step`` steps of the next.
 
     ``seconds`` were spent training; ``random`` is of :mod:`benchmark.training.random_state`, ``best`` the selection's,
-    the others are torch's ``state_dict``.
+    ``average`` that of the weights (:mod:`benchmark.training.averaging`), ``within`` the pass that is not over
+    (:mod:`benchmark.training.progress`; empty where ``step`` is 0), the others are torch's ``state_dict``.
     """
 
     epoch: int
+    step: int
     seconds: float
     model: State
     optimizer: State
     schedule: State
+    scaler: State
+    average: State
     random: State
     best: State
+    within: State
+
+    @property
+    def evaluated(self) -> State:
+        """The network that was evaluated: its state."""
+        average: State | None = self.average.get("model")
+        return average or self.model
 
 
 @dataclass(frozen=True)

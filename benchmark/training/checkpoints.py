@@ -1,7 +1,8 @@
 """The checkpoints of a run: where training goes on after its process has died, bit by bit as if it had not.
 
-One file an epoch, ``epoch-00003.pt`` beside ``events.jsonl``; the last two are kept.  An epoch is in ``events.jsonl``
-before its checkpoint is written, and a checkpoint whose epochs are not all there is not used.
+One file an epoch, ``epoch-00003.pt`` beside ``events.jsonl``, and from time to time one within an epoch, such as
+``epoch-00003-000120.pt`` after 120 steps of the fourth; the last two are kept.  An epoch is in ``events.jsonl`` before
+its checkpoint is written, and a checkpoint whose epochs are not all there is not used.
 
 Limits: to go on under another version of a library, or on another kind of device, would give a result that neither
 gives alone.  Such a checkpoint is passed over, and training starts again.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,11 +24,15 @@ from benchmark.rundir import BrokenFile, RunDir, atomic
 from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoint, Saved
 from benchmark.training.environment import versions
+from benchmark.training.memory import REMEMBERED
+from benchmark.training.pace import Pace, Wish
 from benchmark.training.profiling import ResourceMeter
 from benchmark.training.team import Team
 
 KEPT = 2
-_NAME = re.compile(r"epoch-(\d+)\.pt")
+TOGETHER = 50
+"""Steps between the moments when processes that train together agree on a checkpoint."""
+_NAME = re.compile(r"epoch-(\d+)(?:-(\d+))?\.pt")
 
 Tell = Callable[[str], None]
 
@@ -40,6 +46,14 @@ class Keeper(Protocol):
 
     def save(self, now: Checkpoint) -> None: ...
 
+    def wish(self, step: int) -> Wish:
+        """Whether to save after this step of an epoch, and whether to stop then."""
+        ...
+
+    def patience(self) -> AbstractContextManager[None]:
+        """Inside, whoever asks the job to stop is heard by :meth:`wish`."""
+        ...
+
 
 class NoCheckpoints:
     """Keeps nothing: training starts at its beginning."""
@@ -50,24 +64,43 @@ class NoCheckpoints:
     def save(self, now: Checkpoint) -> None:
         pass
 
+    def wish(self, step: int) -> Wish:
+        return "nothing"
+
+    def patience(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
 
 @dataclass(frozen=True)
 class Following:
     """For the processes of a team: all go on from what the first one finds, and the first one saves.
 
     Args:
-        keeper: the first process's; the others' is not asked.
+        store: the first process's; ``None`` for the others.
+        pace: when to save within an epoch.
     """
 
     team: Team
-    keeper: Keeper
+    store: Checkpoints | None
+    pace: Pace
 
     def newest(self) -> Checkpoint | None:
-        return self.team.first(self.keeper.newest)
+        return self.team.first(lambda: self.store.newest() if self.store else None)
 
     def save(self, now: Checkpoint) -> None:
-        if self.team.rank == 0:
-            self.keeper.save(now)
+        if store := self.store:
+            self.pace.save(lambda: store.save(now))
+
+    def wish(self, step: int) -> Wish:
+        if self.team.size == 1:
+            return self.pace.wish()
+        if step % TOGETHER:
+            return "nothing"
+        wishes = self.team.gather(self.pace.wish())
+        return "stop" if "stop" in wishes else wishes[0]
+
+    def patience(self) -> AbstractContextManager[None]:
+        return self.pace.patience()
 
 
 @dataclass(frozen=True)
@@ -102,13 +135,13 @@ class Checkpoints:
                 self.tell(f"{error}; passed over")
                 continue
             self.meter.carry(saved.spent)
-            self.tell(f"going on after epoch {saved.checkpoint.epoch}")
+            self.tell(f"going on {_words(saved.checkpoint)}")
             return saved.checkpoint
         return None
 
     def save(self, now: Checkpoint) -> None:
         """Writes a checkpoint; when it is safe on disk, removes all but it and the one before."""
-        path = self.directory / f"epoch-{now.epoch:05}.pt"
+        path = self.directory / _name(now)
         with atomic(path) as file:
             checkpoint.write(Saved(now, self.maker, self.meter.spent()), file)
             reach("job.checkpoint")
@@ -134,15 +167,25 @@ class Checkpoints:
 
 
 def clear(rundir: RunDir) -> None:
-    """Removes every checkpoint: the run has its result."""
-    for each in _paths(rundir.checkpoint):
-        each.unlink()
+    """Removes every checkpoint, and what belongs to them: the run has its result."""
+    for each in (*_paths(rundir.checkpoint), rundir.checkpoint / REMEMBERED):
+        each.unlink(missing_ok=True)
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    within = f"-{checkpoint.step:06}" if checkpoint.step else ""
+    return f"epoch-{checkpoint.epoch:05}{within}.pt"
+
+
+def _words(checkpoint: Checkpoint) -> str:
+    within = f" and {checkpoint.step} steps" if checkpoint.step else ""
+    return f"after epoch {checkpoint.epoch}{within}"
 
 
 def _paths(directory: Path) -> list[Path]:
     """Oldest first."""
     found = ((_NAME.fullmatch(path.name), path) for path in directory.glob("epoch-*.pt"))
-    return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
+    return [path for _, _, path in sorted((int(match[1]), int(match[2] or 0), path) for match, path in found if match)]
 
 
 def _whole_epochs(rundir: RunDir, tell: Tell) -> int:

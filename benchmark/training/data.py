@@ -106,20 +106,33 @@ def batches(
     drop_single: bool = False,
     share: Callable[[int], slice] | None = None,
 ) -> Iterator[Batch]:
-    """Normalised images and their labels (int64), on ``normalize``'s device, in ``order`` (int64, which images and
-    when) or in the split's own.
+    """Normalised images and their labels (int64), on ``normalize``'s device; arguments as of :func:`raw_batches`."""
+    for images, labels in raw_batches(split, batch_size, order=order, drop_single=drop_single, share=share):
+        yield normalize(images), labels.to(normalize.device, non_blocking=True)
+
+
+def raw_batches(
+    split: Split,
+    batch_size: int,
+    *,
+    order: Tensor | None = None,
+    drop_single: bool = False,
+    share: Callable[[int], slice] | None = None,
+    skip: int = 0,
+) -> Iterator[Batch]:
+    """Images as they are in the split and their labels (int64), in ``order`` (int64, which images and when) or in the
+    split's own.
 
     ``drop_single`` is for training: a last batch of one image is left out (:func:`steps_per_epoch`).  ``share`` says
-    which images of a batch of so many are wanted; by default all.
+    which images of a batch of so many are wanted; by default all.  The first ``skip`` batches are passed over.
     """
     count = len(split) if order is None else len(order)
     steps = steps_per_epoch(count, batch_size) if drop_single else -(-count // batch_size)
     order = None if order is None else order.to(split.images.device)
-    for start in range(0, steps * batch_size, batch_size):
+    for start in range(skip * batch_size, steps * batch_size, batch_size):
         end = min(start + batch_size, count)
         wanted = share(end - start) if share else slice(0, end - start)
-        images, labels = _cut(split, slice(start + wanted.start, start + wanted.stop), order)
-        yield normalize(images), labels.to(normalize.device, non_blocking=True)
+        yield _cut(split, slice(start + wanted.start, start + wanted.stop), order)
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

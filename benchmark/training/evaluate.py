@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from benchmark.run import Run
 from benchmark.rundir import CalibrationBin, ClassMetrics, Evaluation, RocCurve
 from benchmark.training import calibration
 from benchmark.training.calibration import Calibration
@@ -28,17 +29,19 @@ DIGITS = 6
 
 
 def predict_together(
-    model: nn.Module, split: Split, batch_size: int, normalize: Normalize, team: Team
+    run: Run, model: nn.Module, split: Split, normalize: Normalize, team: Team
 ) -> npt.NDArray[np.float32]:
     """:func:`predict` of a whole split, each image once and in the split's order; every process of a team does its part
     with the same network, the buffers included, and has the whole in the end."""
     team.align(model)
     part = split.part(team.share(len(split)).own)
-    mine = predict(model, batches(part, batch_size, normalize)) if len(part) else None
+    mine = predict(model, batches(part, run.eval_batch_size, normalize), flip=run.test_flip) if len(part) else None
     return np.concatenate([each for each in team.gather(mine) if each is not None])
 
 
-def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> npt.NDArray[np.float32]:
+def predict(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, flip: bool = False
+) -> npt.NDArray[np.float32]:
     """Log-probabilities, float32 of shape (n, classes), one row for each image in the order of ``batches``.
 
     The logarithm of the softmax is taken in float64 (where the device has it) and then rounded: in float32 every
@@ -49,12 +52,13 @@ def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> npt.N
     Args:
         model: maps images of a batch to logits of shape (batch, classes).
         batches: pairs of images, as the model takes them, and labels, which are not looked at.
+        flip: average the probabilities of each image and its mirror image.
 
     Raises:
         ValueError: ``batches`` is empty.
     """
     with _evaluating(model), torch.inference_mode():
-        parts = [_log_softmax(model(images)) for images, _ in batches]
+        parts = [_log_probs(model, images, flip) for images, _ in batches]
     if not parts:
         raise ValueError("there are no images to predict")
     result: npt.NDArray[np.float32] = torch.cat(parts).cpu().numpy()
@@ -90,9 +94,13 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _log_softmax(logits: Tensor) -> Tensor:
-    wide = torch.float32 if logits.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
-    return torch.log_softmax(logits.to(wide), dim=1).to(torch.float32)
+def _log_probs(model: nn.Module, images: Tensor, flip: bool) -> Tensor:
+    wide = torch.float32 if images.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+    log_probs = torch.log_softmax(model(images).to(wide), dim=1)
+    if flip:
+        mirrored = torch.log_softmax(model(images.flip(3)).to(wide), dim=1)
+        log_probs = torch.logaddexp(log_probs, mirrored) - math.log(2)
+    return log_probs.to(torch.float32)
 
 
 def _per_class(confusion: Confusion, areas: Floats, names: Sequence[str]) -> Iterator[ClassMetrics]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmark.rundir import Failure, FailureKind
-from benchmark.training.loop import Diverged
+from benchmark.training.diverged import Diverged
 from benchmark.training.models import ModelError
 from benchmark.training.optim import OptimError
 from benchmark.training.predicted import NotANumber
@@ -43,7 +43,6 @@ class Stopped(BaseException):
 
 KINDS: tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...] = (
     ((Diverged, NotANumber), "diverged"),
-    ((MemoryError, torch.OutOfMemoryError), "oom"),
     ((DataMismatch,), "data"),
     ((ModelError, OptimError, DeviceMissing, TeamError), "config"),
     ((PeerLost,), "killed"),
@@ -67,9 +66,15 @@ def describe_failure(error: BaseException, directories: Sequence[Path] = ()) -> 
     return Failure(kind, message[:2000], "\n".join(lines), step, time.time())
 
 
-def _kind(error: BaseException) -> FailureKind:
-    # torch has no exception of its own for memory that the CPU allocator could not get.
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of the host or of a GPU; torch has no exception of its own for memory that the CPU allocator could not get."""
     if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return True
+    return isinstance(error, MemoryError | torch.OutOfMemoryError)
+
+
+def _kind(error: BaseException) -> FailureKind:
+    if is_out_of_memory(error):
         return "oom"
     return next((kind for types, kind in KINDS if isinstance(error, types)), "error")
 

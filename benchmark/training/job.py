@@ -40,7 +40,7 @@ from torch import nn
 from benchmark.failpoints import reach
 from benchmark.run import Run
 from benchmark.rundir import Event, Predictions, Result, RunDir, atomic
-from benchmark.training.checkpoints import Checkpoints, Following, NoCheckpoints, clear
+from benchmark.training.checkpoints import Checkpoints, Following, clear
 from benchmark.training.data import Normalize, PreparedData, Split, load
 from benchmark.training.environment import environment
 from benchmark.training.evaluate import evaluation, predict_together
@@ -48,9 +48,11 @@ from benchmark.training.failures import SECONDARY, DataMismatch, Stopped, descri
 from benchmark.training.lifeline import SESSION, tie_worker
 from benchmark.training.loop import Trained, train
 from benchmark.training.macs import count_macs
+from benchmark.training.memory import Parts, with_room
 from benchmark.training.metrics import Scores, scores
 from benchmark.training.models import architecture
 from benchmark.training.outset import choose_device, make_model, set_up, shape
+from benchmark.training.pace import Pace
 from benchmark.training.places import Places
 from benchmark.training.profiling import ResourceMeter, profile, together
 from benchmark.training.recording import print_error, write_failure
@@ -72,7 +74,7 @@ def main() -> int:
         if is_member(run, os.environ):
             return _work_in_a_team(run, places, tasks, bell)
         if run.processes == 1 or "train" not in tasks:
-            work(run, places, tasks)
+            work(run, places, tasks, bell)
         elif failure := train_together(run, places, os.environ):
             return write_failure(failure, places)
     except (Exception, Stopped) as error:
@@ -93,7 +95,9 @@ def named_tasks(variables: Mapping[str, str]) -> tuple[str, ...]:
     return names
 
 
-def work(run: Run, places: Places, tasks: Collection[str] = TASKS, team: Team | None = None) -> None:
+def work(
+    run: Run, places: Places, tasks: Collection[str] = TASKS, bell: Bell | None = None, team: Team | None = None
+) -> None:
     """Does the tasks; training only where there is no result yet."""
     reach("job.started")
     team = team or Alone()
@@ -103,26 +107,28 @@ def work(run: Run, places: Places, tasks: Collection[str] = TASKS, team: Team | 
     data, device = _load(run, places.data), team.device(choose_device(run.device))
     if "train" not in tasks:
         return places.rundir.write_profile(measure(run, make_model(run, data, device), data, device))
-    model = train_and_test(run, data, device, places.rundir, team)
+    pace = Pace.of(bell or Bell())
+    parts = Parts(run, places.rundir)
+    model = with_room(parts, lambda: train_and_test(parts, data, device, team, pace), log)
     if "profile" in tasks and team.rank == 0:
         _profile(run, model, data, device, places.rundir)
     return None
 
 
-def train_and_test(run: Run, data: PreparedData, device: torch.device, rundir: RunDir, team: Team) -> nn.Module:
+def train_and_test(parts: Parts, data: PreparedData, device: torch.device, team: Team, pace: Pace) -> nn.Module:
     """Trains, from the last checkpoint on, tests once, and writes ``result.json`` after all that belongs to it.  In a
     team only the first process writes.
 
     Returns:
         the network with the weights of the best epoch.
     """
-    started = time.time()
+    started, run, rundir = time.time(), parts.fitting, parts.rundir
     with ResourceMeter(device) as meter:
         model, normalize = make_model(run, data, device), Normalize(data.mean, data.std, device)
         leads = team.rank == 0
-        checkpoints = Checkpoints.of(rundir, run.run_id, device, meter, log) if leads else NoCheckpoints()
+        checkpoints = Checkpoints.of(rundir, run.run_id, device, meter, log) if leads else None
         tell = EpochWriter(rundir) if leads else _tell_nobody
-        trained = train(run, data, model, normalize, tell, Following(team, checkpoints), team)
+        trained = train(run, data, model, normalize, tell, Following(team, checkpoints, pace), team)
         predictions = {name: _predict(run, model, split, normalize, team) for name, split in _tested(data)}
         if leads:
             final = _final_scores(predictions, data.classes)
@@ -132,7 +138,7 @@ def train_and_test(run: Run, data: PreparedData, device: torch.device, rundir: R
         return model
     _write_files(rundir, model, predictions, data.classes)
     result = Result(
-        run_id=run.run_id,
+        run_id=parts.run.run_id,
         metrics={**final.values, **facts, **cost},
         undefined=final.undefined,
         best_epoch=trained.best_epoch,
@@ -141,7 +147,7 @@ def train_and_test(run: Run, data: PreparedData, device: torch.device, rundir: R
         finished=time.time(),
         architecture=architecture(run.model, run.model_args),
         environment=environment(device),
-        notes=(*_notes(run, trained), *final.notes),
+        notes=(*parts.note, *_notes(run, trained), *final.notes),
     )
     reach("job.evaluated")
     rundir.write_result(result)
@@ -197,7 +203,7 @@ def _work_in_a_team(run: Run, places: Places, tasks: Collection[str], bell: Bell
     word, team = Word.begin(places, int(os.environ["RANK"])), None
     try:
         with team_of(run, os.environ) as team:
-            work(run, places, tasks, team)
+            work(run, places, tasks, bell, team)
     except (Exception, Stopped) as error:
         bell.silent = True
         print_error(error)
@@ -252,7 +258,7 @@ def _tested(data: PreparedData) -> Iterator[tuple[str, Split]]:
 
 
 def _predict(run: Run, model: nn.Module, split: Split, normalize: Normalize, team: Team) -> Predictions:
-    log_probs = predict_together(model, split, run.eval_batch_size, normalize, team)
+    log_probs = predict_together(run, model, split, normalize, team)
     return Predictions(split.ids, split.labels.numpy(), log_probs)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.run import canonical_json
+from benchmark.run import Run, canonical_json
 from benchmark.training import timm_models, torchvision_models
 from benchmark.training.lenet import LeNet5
 from benchmark.training.small import SMALL
@@ -43,6 +43,13 @@ _GIVEN = {
     **dict.fromkeys(("features_only", "out_indices", "scriptable", "exportable", "device", "dtype"), "it has no use"),
     **dict.fromkeys(("weights", "progress", "checkpoint_path", "cache_dir", "pruned"), "weights are always random"),
 }
+
+
+_REGULARISERS = {
+    "dropout": ("drop_rate", "dropout"),
+    "drop_path": ("drop_path_rate", "stochastic_depth_prob"),
+}
+"""Constructors' names for a key: timm's, torchvision's."""
 
 
 class ModelError(ValueError):
@@ -105,6 +112,25 @@ def listed_names() -> tuple[str, ...]:
     for name in known_names():
         seen.setdefault(resolve(name), name)
     return tuple(seen.values())
+
+
+def regularisation(run: Run) -> dict[str, float]:
+    """The keys ``dropout`` and ``drop_path`` as arguments of the model's constructor.
+
+    Raises:
+        ModelError: the model has none of them, or ``model_args`` has it too.
+    """
+    source, name = resolve(run.model)
+    asked = {key: value for key, value in (("dropout", run.dropout), ("drop_path", run.drop_path)) if value is not None}
+    found = {}
+    for key, value in asked.items():
+        names = [each for each in _REGULARISERS[key] if each in _arguments(source, name)]
+        if not names:
+            raise ModelError(f"{key}: {run.model} has none; leave the key out for it")
+        if clash := next((each for each in names if each in run.model_args), None):
+            raise ModelError(f"{key}: model_args has {clash!r} too; leave one of them out")
+        found[names[0]] = value
+    return found
 
 
 def architecture(model: str, model_args: Mapping[str, Any]) -> str:

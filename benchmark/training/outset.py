@@ -14,7 +14,10 @@ from torch import nn
 from benchmark.run import Run
 from benchmark.training.data import PreparedData
 from benchmark.training.failures import DeviceMissing
-from benchmark.training.models import build
+from benchmark.training.models import build, regularisation
+from benchmark.training.precision import allow_tf32
+
+_FORMATS = {"channels_last": "channels_last", "contiguous": "contiguous_format"}
 
 
 def set_up(run: Run) -> None:
@@ -24,6 +27,7 @@ def set_up(run: Run) -> None:
     random.seed(run.seed)
     np.random.seed(run.seed)
     torch.manual_seed(run.seed)
+    allow_tf32(run.precision)
     if run.device != "cpu" and torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -46,8 +50,13 @@ def choose_device(name: str) -> torch.device:
 def make_model(run: Run, data: PreparedData, device: torch.device) -> nn.Module:
     """The network that ``run`` names, fresh from the run's seed."""
     torch.manual_seed(run.seed)
-    model = build(run.model, run.model_args, *shape(data), len(data.classes))
-    return model.to(device).to(memory_format=torch.channels_last)
+    arguments = {**run.model_args, **regularisation(run)}
+    model = build(run.model, arguments, *shape(data), len(data.classes)).to(device)
+    if run.sync_batchnorm:
+        if device.type != "cuda":
+            raise DeviceMissing(f"sync_batchnorm: torch has it for GPUs only, this run trains on {device.type}")
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return model.to(memory_format=getattr(torch, _FORMATS[run.memory_format]))
 
 
 def shape(data: PreparedData) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import random
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -94,6 +95,12 @@ class Ranks:
             return DistributedDataParallel(
                 model, process_group=group, broadcast_buffers=False, find_unused_parameters=True
             )
+
+    def apart(self, network: nn.Module, wanted: bool) -> AbstractContextManager[object]:
+        if not wanted:
+            return nullcontext()
+        held: AbstractContextManager[object] = network.no_sync()  # type: ignore[operator]
+        return held
 
     def diversify(self, seed: int) -> None:
         if self.rank:

@@ -7,6 +7,7 @@ one of them decides, all decide, because they decide on the same numbers.  The f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -46,6 +47,11 @@ class Team(Protocol):
     def network(self, model: nn.Module) -> nn.Module:
         """What a training step calls in place of ``model``: after ``backward``, the gradients in ``model`` are the mean
         over the processes."""
+        ...
+
+    def apart(self, network: nn.Module, wanted: bool) -> AbstractContextManager[object]:
+        """Inside, where it is ``wanted``, gradients stay this process's own; they are added to the others' with the
+        next that do not."""
         ...
 
     def diversify(self, seed: int) -> None:
@@ -94,6 +100,9 @@ class Alone:
 
     def network(self, model: nn.Module) -> nn.Module:
         return model
+
+    def apart(self, network: nn.Module, wanted: bool) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def diversify(self, seed: int) -> None:
         pass
