@@ -21,6 +21,10 @@ TRACEBACK_LINES = 30
 FULL = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "the disk quota is used up"}
 
 
+NO_MEMORY = ("can't allocate memory", "bad_alloc", "could not create a primitive")
+"""What torch's allocator, the C++ library and oneDNN (for its scratch pad) say."""
+
+
 class DataMismatch(Exception):
     """The decoded images are not those that the run was planned with."""
 
@@ -67,8 +71,8 @@ def describe_failure(error: BaseException, directories: Sequence[Path] = ()) -> 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Of the host or of a GPU; torch has no exception of its own for memory that the CPU allocator could not get."""
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+    """Of the host or of a GPU; torch has no exception of its own for memory that the host did not give."""
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY):
         return True
     return isinstance(error, MemoryError | torch.OutOfMemoryError)
 
