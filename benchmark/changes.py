@@ -49,7 +49,7 @@ def _change(document: Document, candidates: Iterable[tuple[_Values, Document]]) 
 
 def _keys(document: Document) -> Iterator[str]:
     """The keys that make an identity; of the data only the digest does."""
-    return (key for key in document if key not in {"run_id", "data"})
+    return (key for key in document if key not in {"run_id", "data", "recipe"})
 
 
 def _values(document: Document) -> _Values:

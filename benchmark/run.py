@@ -81,6 +81,10 @@ class Run:
     data: DataSpec
     model: str
     data_digest: str = ""
+    recipe: str = key(
+        "",
+        "a recipe's name, or the path of its YAML file: it sets keys that nothing else sets (no part of the identity)",
+    )
     seed: int = key(0, "seed of weights, order and augmentation", ge=0, lt=2**32)
     model_args: Mapping[str, Any] = key({}, "further arguments of the model's constructor")
     image_size: int | None = key(None, "height and width in pixels; null: the data's own", ge=1)
@@ -178,7 +182,7 @@ class Run:
 
     def _changed_keys(self) -> Iterator[tuple[str, Any]]:
         for each in dataclasses.fields(self):
-            if each.name not in {"data", "data_digest", "model", "seed"}:
+            if each.name not in {"data", "data_digest", "model", "recipe", "seed"}:
                 value = getattr(self, each.name)
                 if value != each.metadata["introduced"]:
                     yield each.name, value

@@ -15,10 +15,24 @@ ABSENT = "–"
 
 
 def varying_keys(configurations: Sequence[Settings]) -> tuple[str, ...]:
-    """The keys, but ``model``, that do not have the same value in all configurations; one that a configuration does
-    not have at all (``model_args.depth``) varies too."""
+    """The keys, but ``model``, that do not have the same value in all configurations of the same recipe, and the recipe
+    where there are several; a key that a configuration does not have at all (``model_args.depth``) varies too."""
     names = dict.fromkeys(key for each in configurations for key in each if key != "model")
-    return tuple(key for key in names if len({_comparable(each, key) for each in configurations}) > 1)
+    recipes: dict[Value, list[Settings]] = {}
+    for each in configurations:
+        recipes.setdefault(each.get("recipe"), []).append(each)
+    groups = list(recipes.values())
+    return tuple(
+        key
+        for key in names
+        if (key == "recipe" and len(groups) > 1) or any(not _is_fixed(key, group) for group in groups)
+    )
+
+
+def fixed_keys(configurations: Sequence[Settings]) -> dict[str, Value]:
+    """The keys, but ``model``, that have the same value in all configurations."""
+    first = configurations[0]
+    return {key: value for key, value in first.items() if key != "model" and _is_fixed(key, configurations)}
 
 
 def labels(configurations: Mapping[str, Settings]) -> dict[str, str]:
@@ -66,6 +80,10 @@ def _float(value: float) -> str:
         mantissa, exponent = f"{value:.5e}".split("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     return text
+
+
+def _is_fixed(key: str, configurations: Sequence[Settings]) -> bool:
+    return len({_comparable(each, key) for each in configurations}) == 1
 
 
 def _comparable(settings: Settings, key: str) -> tuple[str, Value]:

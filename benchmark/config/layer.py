@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.config import recipes
 from benchmark.config.data_keys import DataChoice, read_data
 from benchmark.config.document import Node
 from benchmark.config.keys import Given, Keys, Rule, fields_of
@@ -47,6 +48,8 @@ class RunReader:
     def layer(self, node: Node) -> Layer:
         """The valid keys of a mapping; the others become problems."""
         layer = self.keys.read(node, self.problems, apart=("data",))
+        if "recipe" in layer:
+            layer = {**layer, "recipe": self._recipe(layer["recipe"], node)}
         data = node.get("data")
         choice = read_data(data, self.directory(data), self.problems) if data else None
         return {**layer, "data": choice} if choice else layer
@@ -55,7 +58,18 @@ class RunReader:
         """One key's valid value, or ``None`` after adding a problem; ``at`` is the place of the key."""
         if key == "data":
             return read_data(node, self.directory(node), self.problems)
-        return self.keys.value(key, node, at, self.problems, apart=("data",))
+        given = self.keys.value(key, node, at, self.problems, apart=("data",))
+        return self._recipe(given, node) if given and key == "recipe" else given
+
+    def _recipe(self, given: Given, node: Node) -> Given:
+        """With the path of the recipe's file made absolute; an empty name where it cannot be used."""
+        value = recipes.located(given.value, self.directory(node))
+        wrong = recipes.wrong(value) if value else None
+        if isinstance(wrong, str):
+            self.problems.add(given.mark, wrong)
+        elif wrong:
+            self.problems.extend(wrong)
+        return Given("" if wrong else value, given.mark)
 
 
 def run_reader(known: Names | None, problems: Problems, base: Path | None = None) -> RunReader:
@@ -112,9 +126,11 @@ def _deep(below: Any, above: Any) -> Any:
 
 
 def complete(layer: Layer) -> Layer:
-    """The layer above what its data set's mapping says of the run."""
-    data = layer.get("data")
-    return {**data.value.keys, **layer} if data and data.value.keys else layer
+    """The layer above what its data set's mapping says of the run, and that above its recipe."""
+    data, recipe = layer.get("data"), layer.get("recipe")
+    if data and data.value.keys:
+        layer = {**data.value.keys, **layer}
+    return merge(recipes.read(recipe.value).keys, layer) if recipe and recipe.value else layer
 
 
 def lookup(layer: Layer, key: str) -> Any:
@@ -127,4 +143,6 @@ def lookup(layer: Layer, key: str) -> Any:
 def run_of(layer: Layer) -> Run:
     """The run of a complete layer; a missing model is an empty name."""
     given = {key: each.value for key, each in layer.items() if key not in {"data", "model"}}
+    if given.get("recipe"):
+        given["recipe"] = recipes.read(given["recipe"]).name
     return Run(data=lookup(layer, "data"), model=lookup(layer, "model"), **given)
