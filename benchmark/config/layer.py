@@ -13,11 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.config.data_keys import DataChoice, read_data
+from benchmark.config.data_keys import DataChoice, absolute, read_data
 from benchmark.config.document import Node
 from benchmark.config.keys import Given, Keys, Rule, fields_of
 from benchmark.config.problems import Mark, Problems, nearest, shown
-from benchmark.run import Run
+from benchmark.run import RESOLVED, Run
+from benchmark.weights import is_file
 
 if TYPE_CHECKING:
     from benchmark.catalogue import Names
@@ -46,7 +47,8 @@ class RunReader:
 
     def layer(self, node: Node) -> Layer:
         """The valid keys of a mapping; the others become problems."""
-        layer = self.keys.read(node, self.problems, apart=("data",))
+        found = self.keys.read(node, self.problems, apart=("data",))
+        layer = {key: self._placed(key, each, node) for key, each in found.items()}
         data = node.get("data")
         choice = read_data(data, self.directory(data), self.problems) if data else None
         return {**layer, "data": choice} if choice else layer
@@ -55,7 +57,14 @@ class RunReader:
         """One key's valid value, or ``None`` after adding a problem; ``at`` is the place of the key."""
         if key == "data":
             return read_data(node, self.directory(node), self.problems)
-        return self.keys.value(key, node, at, self.problems, apart=("data",))
+        given = self.keys.value(key, node, at, self.problems, apart=("data",))
+        return given and self._placed(key, given, node)
+
+    def _placed(self, key: str, given: Given, node: Node) -> Given:
+        """A value with its path made absolute, where it is the path of a file of weights."""
+        if key != "pretrained" or not isinstance(given.value, str) or not is_file(given.value):
+            return given
+        return Given(absolute(given.value, self.directory(node)), given.mark)
 
 
 def run_reader(known: Names | None, problems: Problems, base: Path | None = None) -> RunReader:
@@ -70,16 +79,17 @@ def run_reader(known: Names | None, problems: Problems, base: Path | None = None
 
 @cache
 def _run_keys() -> Keys:
-    own = [each.name for each in fields(Run) if each.name not in {"data", "data_digest"}]
+    own = [each.name for each in fields(Run) if each.name not in {"data", *RESOLVED}]
     return Keys.of("RunKeys", fields_of(Run, *own))
 
 
-def _model_rule(known: Collection[str] | None) -> Rule:
+def _model_rule(known: frozenset[str] | None) -> Rule:
     def wrong(name: str) -> str | None:
         if GLOB.search(name):
             return f"{shown(name)} is a pattern; patterns may stand in exclude and in an override's when only"
         plain = name.removeprefix("torchvision/").removeprefix("timm/")
-        if not name or (known is not None and name not in known and plain not in known):
+        untagged = plain.partition(".")[0]  # which tags of weights there are, timm knows
+        if not name or (known is not None and known.isdisjoint({name, plain, untagged})):
             return f"unknown model {shown(name)}{nearest(name, known or ()) or _LIST_MODELS}"
         return None
 

@@ -26,6 +26,7 @@ from benchmark.training.checkpoint import Checkpoint, State
 from benchmark.training.checkpoints import Keeper, NoCheckpoints
 from benchmark.training.data import Normalize, PreparedData, Split, steps_per_epoch
 from benchmark.training.evaluate import predict_together
+from benchmark.training.freezing import Freezing
 from benchmark.training.metrics import cheap_scores
 from benchmark.training.models import AUX_WEIGHT
 from benchmark.training.optim import Criterion, Schedule, make_criterion, make_optimizer, make_schedule
@@ -120,6 +121,7 @@ class Learner:
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     steps: int
+    freezing: Freezing
 
     @classmethod
     def of(
@@ -134,11 +136,13 @@ class Learner:
         portions = Portions(run, data.train, normalize, criterion, team)
         network = team.network(model)
         team.diversify(run.seed)
-        return cls(run, model, network, portions, normalize, team, criterion, optimizer, schedule, steps)
+        freezing = Freezing.of(run, model)
+        return cls(run, model, network, portions, normalize, team, criterion, optimizer, schedule, steps, freezing)
 
     def epoch(self, number: int) -> dict[str, float | None]:
         """One pass over the training images; the ``train/…`` metrics while learning."""
         self.network.train()
+        self.freezing.begin(number)
         losses = torch.empty(self.steps, device=self.normalize.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.normalize.device)
         seen = checked = 0
@@ -153,7 +157,8 @@ class Learner:
                 checked = index + 1
         counts = self.team.gather((int(correct), seen))
         accuracy = sum(right for right, _ in counts) / sum(count for _, count in counts)
-        rate = self.optimizer.param_groups[0]["lr"]
+        group = self.optimizer.param_groups[0]
+        rate = group["lr"] / group.get("lr_scale", 1.0)
         return {"train/loss": float(losses.mean()), "train/accuracy": accuracy, "train/lr": rate}
 
     def state_dict(self) -> dict[str, State]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 
 import numpy as np
 import numpy.ctypeslib
@@ -12,9 +13,11 @@ import torch
 from torch import nn
 
 from benchmark.run import Run
-from benchmark.training.data import PreparedData
+from benchmark.training.data import Normalize, PreparedData
 from benchmark.training.failures import DeviceMissing
 from benchmark.training.models import build
+from benchmark.training.pretrained import load_weights
+from benchmark.training.statedict import WeightsError
 
 
 def set_up(run: Run) -> None:
@@ -44,10 +47,30 @@ def choose_device(name: str) -> torch.device:
 
 
 def make_model(run: Run, data: PreparedData, device: torch.device) -> nn.Module:
-    """The network that ``run`` names, fresh from the run's seed."""
+    """The network that ``run`` names, fresh from the run's seed, whether or not it is to be pretrained."""
     torch.manual_seed(run.seed)
     model = build(run.model, run.model_args, *shape(data), len(data.classes))
     return model.to(device).to(memory_format=torch.channels_last)
+
+
+def pretrain(run: Run, model: nn.Module, weights: Path | None) -> None:
+    """Writes the weights that ``run`` names, if it names any, into its network.
+
+    Raises:
+        WeightsError: they are not in ``weights``, or do not fit.
+    """
+    if not run.weights_digest:
+        return
+    if weights is None:
+        raise WeightsError("the run wants pretrained weights, and the job has no channel 'weights'")
+    load_weights(model, weights, run.weights_digest)
+
+
+def make_normalize(run: Run, data: PreparedData, device: torch.device) -> Normalize:
+    """What makes float images: by the run's mean and deviation, else by those of the training images."""
+    if run.mean is None or run.std is None:
+        return Normalize(data.mean, data.std, device)
+    return Normalize(torch.tensor(run.mean), torch.tensor(run.std), device)
 
 
 def shape(data: PreparedData) -> tuple[int, int]:

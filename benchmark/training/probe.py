@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from benchmark.run import Run
-from benchmark.training.data import Normalize, PreparedData, Split
+from benchmark.training.data import PreparedData, Split
 from benchmark.training.loop import Learner
-from benchmark.training.outset import choose_device, make_model, set_up
+from benchmark.training.outset import choose_device, make_model, make_normalize, set_up
 
 STEPS = 2
 """So many steps are timed, after one to warm up."""
@@ -45,7 +45,7 @@ def measure(run: Run, classes: int) -> dict[str, Any]:
     run = dataclasses.replace(run, epochs=STEPS + 1, warmup_epochs=0.0)
     set_up(run)
     device, data = choose_device(run.device), _random_data(run, classes)
-    learner = Learner.of(run, data, make_model(run, data, device), Normalize(data.mean, data.std, device))
+    learner = Learner.of(run, data, make_model(run, data, device), make_normalize(run, data, device))
     step = _seconds(lambda: learner.epoch(1), device)
     if step < LONG:
         step = min(_seconds(partial(learner.epoch, number), device) for number in range(2, STEPS + 2))
