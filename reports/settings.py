@@ -11,14 +11,26 @@ from benchmark.run import Run, Value
 Settings = Mapping[str, Value]
 MAIN = ("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "augment", "image_size")
 """Keys that a caption names even at their defaults."""
+FOLLOWING = ("mean", "std", "interpolation", "crop_pct")
+"""Keys that a pretrained model decides where the YAML does not."""
+DECIDING = ("model", "pretrained", "normalize", "resize", "image_size", "channels")
 ABSENT = "–"
 
 
 def varying_keys(configurations: Sequence[Settings]) -> tuple[str, ...]:
     """The keys, but ``model``, that do not have the same value in all configurations; one that a configuration does
-    not have at all (``model_args.depth``) varies too."""
+    not have at all (``model_args.depth``) varies too.  Of those that a pretrained model decides, the ones that say more
+    than its name and its weights."""
     names = dict.fromkeys(key for each in configurations for key in each if key != "model")
-    return tuple(key for key in names if len({_comparable(each, key) for each in configurations}) > 1)
+    several = (key for key in names if len({_comparable(each, key) for each in configurations}) > 1)
+    return tuple(key for key in several if key not in FOLLOWING or not _follows(key, configurations))
+
+
+def common(configurations: Sequence[Settings]) -> dict[str, Value]:
+    """The keys, but ``model``, that have the same value in all configurations, and that value."""
+    first = next(iter(configurations))
+    alike = (key for key in first if len({_comparable(each, key) for each in configurations}) == 1)
+    return {key: first[key] for key in alike if key != "model"}
 
 
 def labels(configurations: Mapping[str, Settings]) -> dict[str, str]:
@@ -71,6 +83,13 @@ def _float(value: float) -> str:
 def _comparable(settings: Settings, key: str) -> tuple[str, Value]:
     """A value as it is compared: absent is not ``None``, and true is not 1."""
     return (type(settings[key]).__name__, settings[key]) if key in settings else ("absent", None)
+
+
+def _follows(key: str, configurations: Sequence[Settings]) -> bool:
+    """Whether equal models and weights always have equal values of ``key``."""
+    deciding = {tuple(_comparable(each, name) for name in DECIDING) for each in configurations}
+    pairs = {(*(_comparable(each, name) for name in DECIDING), _comparable(each, key)) for each in configurations}
+    return len(deciding) == len(pairs)
 
 
 def _label(model: str, settings: Settings, varying: Sequence[str]) -> str:

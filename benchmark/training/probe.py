@@ -42,7 +42,8 @@ def main() -> None:
 
 def measure(run: Run, classes: int) -> dict[str, Any]:
     """``step`` and ``image``, in seconds; ``run`` has its image size and channels."""
-    run = dataclasses.replace(run, epochs=STEPS + 1, warmup_epochs=0.0)
+    freeze = run.freeze if run.unfreeze_epoch is None else "none"  # most of its time it learns
+    run = dataclasses.replace(run, epochs=STEPS + 1, warmup_epochs=0.0, freeze=freeze, unfreeze_epoch=None)
     set_up(run)
     device, data = choose_device(run.device), _random_data(run, classes)
     learner = Learner.of(run, data, make_model(run, data, device), make_normalize(run, data, device))
