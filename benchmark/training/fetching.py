@@ -35,6 +35,8 @@ REMEDY = (
     "give a file (pretrained: ./weights.safetensors), or fill the library's cache where there is a network and copy it "
     "(HF_HOME, with HF_HUB_OFFLINE=1; TORCH_HOME)"
 )
+_FAILED: dict[str, str] = {}
+"""Place -> what went wrong there: no place is asked twice by one process, since the libraries try for long."""
 _REASON = 300
 """Of what a library says of a failed download, so many letters are shown."""
 
@@ -88,13 +90,14 @@ def _tensors(spec: WeightsSpec, source: str, name: str) -> Tensors:
 
 def _downloaded(sources: Mapping[str, Callable[[], nn.Module]]) -> Tensors:
     """The weights of the first source that has them."""
-    told = []
     for place, make in sources.items():
         try:
-            return dict(make().state_dict())
+            if place not in _FAILED:
+                return dict(make().state_dict())
         except Exception as error:  # of networks, files and libraries, whatever goes wrong
-            told.append(f"{place}: {type(error).__name__}: {' '.join(str(error).split())[:_REASON]}")
-    raise WeightsError(f"could not be downloaded. Tried {'; '.join(told)}. {REMEDY[0].upper()}{REMEDY[1:]}")
+            _FAILED[place] = f"{place}: {type(error).__name__}: {' '.join(str(error).split())[:_REASON]}"
+    told = "; ".join(_FAILED[place] for place in sources)
+    raise WeightsError(f"could not be downloaded. Tried {told}. {REMEDY[0].upper()}{REMEDY[1:]}")
 
 
 def _timm_sources(name: str) -> dict[str, Callable[[], nn.Module]]:

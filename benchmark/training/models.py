@@ -114,6 +114,13 @@ def listed_names() -> tuple[str, ...]:
     return tuple(seen.values())
 
 
+def with_weights() -> tuple[str, ...]:
+    """Those of :func:`listed_names` for which the library has pretrained weights."""
+    named = {source: library.with_weights() for source, library in _LIBRARIES.items()}
+    found = ((name, *resolve(name)) for name in listed_names())
+    return tuple(name for name, source, known in found if known in named.get(source, ()))
+
+
 def architecture(model: str, model_args: Mapping[str, Any]) -> str:
     """Which network this is, in words, such as ``resnet18 of timm`` or, with arguments, ``…; depth 6``.
 

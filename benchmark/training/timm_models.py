@@ -17,6 +17,13 @@ def names() -> tuple[str, ...]:
     return tuple(timm.list_models())
 
 
+def with_weights() -> frozenset[str]:
+    """The architectures for which timm has pretrained weights."""
+    import timm
+
+    return frozenset(name.partition(".")[0] for name in timm.list_pretrained())
+
+
 def tags(name: str) -> tuple[str, ...]:
     """The tags of the weights that timm has for an architecture, its default first."""
     import timm

@@ -58,6 +58,11 @@ def _make_grey(network: nn.Module) -> None:
     first.in_channels = 1
 
 
+def with_weights() -> frozenset[str]:
+    """The classifiers for which torchvision has pretrained weights."""
+    return frozenset(name for name in names() if weights(name) is not None)
+
+
 def weights(name: str) -> Any:
     """torchvision's default weights of a classifier (a member of its ``WeightsEnum``), or ``None``."""
     import torchvision
