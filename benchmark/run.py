@@ -28,6 +28,9 @@ Interpolation = Literal["auto", "nearest", "bilinear", "bicubic", "lanczos"]
 RESOLVED = frozenset({"data_digest", "weights_digest"})
 """Fields of a run that are no keys of a YAML: the data and the weights decide them."""
 
+CHANGING_IMAGES = frozenset({"augment", "policy", "mixup", "cutmix", "test_flip"})
+"""Keys by which an image is not always the same to the network."""
+
 
 def key(default: Any, description: str, *, introduced: Any = dataclasses.MISSING, **limits: Any) -> Any:
     """A dataclass field that carries its description, its limits (``ge``, ``gt``, ``le``, ``lt``, ``min_length``)
@@ -214,7 +217,12 @@ class Run:
     @property
     def probes(self) -> bool:
         """Whether nothing before the classifier ever changes, images included: it can learn from kept features."""
-        return self.freeze == "backbone" and self.unfreeze_epoch is None and self.augment == "none"
+        as_they_are = all(
+            getattr(self, each.name) == each.metadata["introduced"]
+            for each in dataclasses.fields(self)
+            if each.name in CHANGING_IMAGES
+        )
+        return self.freeze == "backbone" and self.unfreeze_epoch is None and as_they_are
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document from which :meth:`from_json` makes an equal run."""

@@ -17,7 +17,10 @@ from safetensors.torch import load_file
 from timm.optim._param_groups import param_groups_layer_decay
 from torch import Tensor, nn
 
+from benchmark.catalogue import ModelFacts
 from benchmark.data.datacache import VARIABLE
+from benchmark.data.imageset import DataFacts
+from benchmark.effort import Effort
 from benchmark.run import Run
 from benchmark.rundir import Event, RunDir
 from benchmark.training import features
@@ -34,7 +37,7 @@ from benchmark.training.outset import make_model, make_normalize, pretrain, set_
 from benchmark.training.profiling import ResourceMeter
 from benchmark.training.team import Alone
 from tests.job_support import begin, job, quality
-from tests.tuning_support import GREY, SPEC, Bench
+from tests.tuning_support import GREY, MODEL, SPEC, Bench
 
 CPU = torch.device("cpu")
 FOREVER = {"freeze": "backbone", "augment": "flip"}
@@ -160,6 +163,21 @@ def test_without_keys_of_tuning_the_groups_are_timm_s_own() -> None:
 def test_the_rate_of_an_epoch_is_the_run_s_whatever_its_layers(bench: Bench) -> None:
     run = bench.run(schedule="constant", layer_decay=0.5, head_lr=0.02)
     assert learner(bench, run).epoch(1)["train/lr"] == pytest.approx(run.lr)
+
+
+def test_a_probe_is_expected_to_see_each_image_once() -> None:
+    model = ModelFacts(
+        parameters=1_000_000, macs=10**8, architecture="", minimum_size=1, activations=10**5, widest=10**4
+    )
+    data = DataFacts("d", ("a", "b"), 32, 3, {"train": 800, "val": 100, "test": 100})
+    plain = Run(SPEC, MODEL, image_size=32, channels=3, epochs=50)
+    whole, probing = (Effort.of(each, model, data) for each in (plain, dataclasses.replace(plain, freeze="backbone")))
+    assert probing.macs == 10**8 * 1000
+    assert (probing.steps, probing.evaluated) == (0, 1000)
+    assert probing.seconds < whole.seconds / 50
+    augmented = dataclasses.replace(plain, freeze="backbone", augment="flip")
+    assert not augmented.probes
+    assert Effort.of(augmented, model, data) == whole
 
 
 class Died(Exception):

@@ -15,6 +15,7 @@ trained, frozen as it is.  The features are held in memory.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import os
@@ -41,6 +42,17 @@ PATIENCE = 240.0
 """Seconds for another job to compute them: less than what a job may idle before it is taken for hung."""
 DIGEST = 32
 PARTS = ("train", "val", "test")
+LEARNING = frozenset(
+    {
+        *("data", "data_digest", "weights_digest", "pretrained", "normalize", "mean", "std", "seed", "epochs"),
+        *("batch_size", "optimizer", "optimizer_args", "lr", "head_lr", "layer_decay", "weight_decay", "momentum"),
+        *("schedule", "warmup_epochs", "min_lr", "decay_epochs", "decay_rate", "criterion", "label_smoothing"),
+        *("class_weights", "focal_gamma", "clip_grad", "early_stopping", "select", "processes", "device"),
+        *("instance_type", "sampling", "ema_decay", "accumulate", "on_oom", "recipe"),
+    }
+)
+"""Keys that say how a classifier learns, or are in the name of a file of features otherwise.  Any other key, also one
+that is new, keeps features apart."""
 
 
 class AsIs(Normalize):
@@ -124,14 +136,13 @@ def _place(run: Run, data: PreparedData, device: torch.device) -> Path | None:
     directory = os.environ.get(VARIABLE)
     if not directory:
         return None
-    keys = ("model", "image_size", "channels", "resize", "interpolation", "crop_pct", "eval_batch_size", "threads")
+    keys = {each.name: getattr(run, each.name) for each in dataclasses.fields(run) if each.name not in LEARNING}
     document = {
         "version": VERSION,
         "weights": run.weights_digest or ["random", run.seed],
-        "model_args": dict(run.model_args),
         "data": data.digest,
         "normalize": [run.mean or data.mean.tolist(), run.std or data.std.tolist()],
-        **{name: getattr(run, name) for name in keys},
+        "keys": {**keys, "model_args": dict(run.model_args)},
         "where": [device.type, cpu_name(), torch.backends.cpu.get_cpu_capability(), versions()],
     }
     return Path(directory) / f"{hashlib.sha256(canonical_json(document).encode()).hexdigest()[:32]}.features"
