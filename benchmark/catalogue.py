@@ -92,11 +92,13 @@ class Names:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a list of models; ``facts`` are ``None`` where nobody has asked for them yet."""
+    """One line of a list of models; ``facts`` are ``None`` where nobody has asked for them yet, ``weights`` says
+    whether its library has pretrained ones."""
 
     name: str
     family: str
     facts: ModelFacts | None
+    weights: bool = False
 
 
 def names(cache: Path) -> Names:
@@ -140,14 +142,16 @@ def search(pattern: str, cache: Path, *, details: bool | None = None) -> tuple[R
         CatalogueError: see there.
     """
     glob = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
-    found = [name for name in _name_lists(cache)["listed"] if fnmatch.fnmatchcase(name, glob)]
+    lists = _name_lists(cache)
+    found, weights = [name for name in lists["listed"] if fnmatch.fnmatchcase(name, glob)], set(lists["weights"])
     specs = [listing_spec(name) for name in found]
     wanted = len(found) <= FEW if details is None else details
     if wanted:
         facts = describe(specs, cache)
     else:
         facts = {spec: ModelFacts(**answer["facts"]) for spec, answer in _known(specs, _directory(cache)).items()}
-    return tuple(Row(name, family(name), facts.get(spec)) for name, spec in zip(found, specs, strict=True))
+    pairs = zip(found, specs, strict=True)
+    return tuple(Row(name, family(name), facts.get(spec), name in weights) for name, spec in pairs)
 
 
 def listing_spec(model: str) -> ModelSpec:
@@ -161,7 +165,7 @@ def _name_lists(cache: Path) -> dict[str, list[str]]:
     if stored is None:
         (stored,) = _ask({"names": True})
         _write(path, stored)
-    return {key: stored[key] for key in ("names", "listed", "optimizers")}
+    return {key: stored[key] for key in ("names", "listed", "weights", "optimizers")}
 
 
 def _answers(kind: str, specs: Sequence[_Spec], directory: Path) -> dict[_Spec, dict[str, Any]]:

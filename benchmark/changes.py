@@ -59,7 +59,9 @@ def _values(document: Document) -> _Values:
 def _words(key: str, before: Any, now: Any, old: Document, new: Document) -> Iterator[str]:
     if before == now:
         return
-    if key == "data_digest":
+    if key == "weights_digest":
+        yield from ["the weights"] * (old["pretrained"] == new["pretrained"])
+    elif key == "data_digest":
         told = list(_words("data", old["data"], new["data"], {}, {}))
         yield from told or ["the images"]
     elif isinstance(before, Mapping) and isinstance(now, Mapping):

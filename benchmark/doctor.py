@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
-from benchmark import config, forecast, mlflow_store, room
+from benchmark import config, forecast, mlflow_store, room, weights
 from benchmark.config import ConfigError, Experiment
 from benchmark.config.experiment import LaunchSettings
 from benchmark.data.datacache import cache_directory
@@ -88,6 +88,7 @@ def examine(path: Path, results: Path) -> Examination:
             _disk("cache", cache_directory()),
             _mlflow(tracking),
             _docker(None if isinstance(experiment, Finding) else experiment.launch, needed=mode == "local"),
+            *([] if isinstance(experiment, Finding) else _weights(experiment)),
             *_aws(None if isinstance(experiment, Finding) else experiment),
         )
     )
@@ -190,6 +191,18 @@ def _docker(launch: LaunchSettings | None, *, needed: bool) -> Finding:
         remedy = found.remedy if needed else f"{found.remedy} (for mode local only)"
         return Finding("Docker", "wrong" if needed else "missing", found.what, remedy)
     return Finding("Docker", "ok", f"engine {found.server}, compose {found.compose}{f', image {image}' * bool(image)}")
+
+
+def _weights(experiment: Experiment) -> Iterator[Finding]:
+    """Of pretrained models, where there are any; nothing is downloaded, and files are read by `plan`."""
+    wanted = {(cell.run.model, cell.run.pretrained) for cell in experiment.cells if cell.run.pretrained}
+    files = {source for _, source in wanted if isinstance(source, str) and weights.is_file(source)}
+    if away := sorted(each for each in files if not Path(each).is_file()):
+        yield Finding("weights", "wrong", f"{', '.join(away)}: no such file", "correct pretrained in the YAML")
+    elif wanted:
+        libraries = len(wanted) - sum(source in files for _, source in wanted)
+        from_libraries = f", {libraries} from timm and torchvision, downloaded when first planned" * bool(libraries)
+        yield Finding("weights", "ok", f"{len(files)} file{'s' * (len(files) != 1)}{from_libraries}")
 
 
 def _aws(experiment: Experiment | None) -> list[Finding]:

@@ -91,6 +91,8 @@ class Effort:
         """The effort of ``run``, whose network is ``model`` and whose images are ``data``."""
         assert run.image_size is not None
         assert run.channels is not None
+        if run.probes:
+            return cls._of_probe(run, model, data)
         kept = _files(run, model, data)
         checkpoint = FLOAT * model.parameters * (2 + optimizer_states(run))
         return cls(
@@ -103,6 +105,17 @@ class Effort:
             steps=run.epochs * -(-data.sizes["train"] // run.batch_size),
             evaluated=((run.epochs + 1) * data.sizes["val"] + data.sizes["test"]) // run.processes,
             fixed=START_SECONDS + _together(run, model, data),
+        )
+
+    @classmethod
+    def _of_probe(cls, run: Run, model: ModelFacts, data: DataFacts) -> Effort:
+        """A linear probe sees each image once, and keeps no state of the network but the weights; what its classifier
+        takes is nothing beside that.  Where its features are kept already it takes less."""
+        whole = cls.of(dataclasses.replace(run, freeze="none", epochs=1), model, data)
+        images = sum(data.sizes.values())
+        seconds = images * FORWARD_SHARE * (model.macs / MACS_PER_SECOND + model.activations / ACTIVATIONS_PER_SECOND)
+        return dataclasses.replace(
+            whole, macs=float(model.macs * images), seconds=whole.fixed + seconds, steps=0, evaluated=images
         )
 
 

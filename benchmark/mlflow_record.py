@@ -110,6 +110,7 @@ def params(run: Run) -> dict[str, str]:
         "seed": run.seed,
         "data": run.data.label,
         "data_digest": run.data_digest,
+        **({"weights_digest": run.weights_digest} if run.weights_digest else {}),
     }
     return {_name(name): _text(value)[:PARAM_LENGTH] for name, value in values.items()}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark import catalogue
+from benchmark import catalogue, obtaining
 from benchmark.catalogue import ModelFacts, ModelSpec
 from benchmark.changes import changes
 from benchmark.config import Experiment, matrix
@@ -83,7 +83,13 @@ def make(experiment: Experiment, directory: Path, cache: Path, probe: Probing | 
         models.update(catalogue.describe(specs, cache))
         return models
 
-    runs = matrix.resolve(experiment, facts, describe, lambda specs: catalogue.refusals(specs, cache))
+    runs = matrix.resolve(
+        experiment,
+        facts,
+        describe,
+        lambda specs: catalogue.refusals(specs, cache),
+        lambda specs: obtaining.obtain(specs, cache),
+    )
     outcomes, finished = _read_journal(directory)
     efforts = {run.run_id: Effort.of(run, models[_spec(run, facts[run.data])], facts[run.data]) for run in runs}
     ids = {run.run_id for run in runs}

@@ -20,7 +20,7 @@ from benchmark.sweep import Settings
 MEMORY_SHARE = 0.9
 """Of the memory that is free, for workers; the rest is for the orchestrator and for errors of the forecast."""
 
-Form = tuple[str, int, int, str]
+Form = tuple[str, int, int, str, str, float | None]
 
 
 class UsageProblem(Exception):
@@ -36,13 +36,15 @@ class Decoded:
     def __call__(self, run: Run) -> Path:
         assert run.image_size is not None
         assert run.channels is not None
-        form = (run.data_digest, run.image_size, run.channels, run.resize)
+        form = (run.data_digest, run.image_size, run.channels, run.resize, run.interpolation, run.crop_pct)
         if form not in self.places:
             self.places[form] = datasets.prepare(
                 run.data,
                 image_size=run.image_size,
                 channels=run.channels,
                 resize=run.resize,
+                interpolation=run.interpolation,
+                crop_pct=run.crop_pct,
                 cache=datasets.cache_directory(),
             )
         return self.places[form]

@@ -52,7 +52,8 @@ class Probes:
         """Equal for runs whose steps take equally long."""
         values = {name: getattr(run, name) for name in KEYS}
         plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
-        document = {"version": VERSION, "classes": self.classes[run.data], **plain, **here()}
+        frozen = {"freeze": run.freeze} if run.freeze != "none" and run.unfreeze_epoch is None else {}
+        document = {"version": VERSION, "classes": self.classes[run.data], **plain, **frozen, **here()}
         return hashlib.sha256(canonical_json(document).encode()).hexdigest()[:16]
 
     def known(self, run: Run) -> Probe | None:

@@ -4,7 +4,8 @@ Ground floor: standard library only, because every room and every container impo
 
 A run's identity is a hash of what decides its result: the training version, the digest of the data, the seed and
 the resolved keys.  A key that still has the value it had when it was introduced is left out of the hash, so that a new
-key leaves old results valid while a changed default gives new ones.
+key leaves old results valid while a changed default gives new ones.  Of pretrained weights the digest counts, not where
+they came from.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ Augment = Literal["none", "crop", "flip", "erase", "crop+flip", "crop+erase", "f
 Policy = Literal["none", "trivial", "rand"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Resize = Literal["crop", "stretch", "pad", "auto"]
+Interpolation = Literal["auto", "nearest", "bilinear", "bicubic", "lanczos"]
+RESOLVED = frozenset({"data_digest", "weights_digest"})
+"""Fields of a run that are no keys of a YAML: the data and the weights decide them."""
+
+CHANGING_IMAGES = frozenset({"augment", "policy", "mixup", "cutmix", "test_flip"})
+"""Keys by which an image is not always the same to the network."""
 
 
 def key(default: Any, description: str, *, introduced: Any = dataclasses.MISSING, **limits: Any) -> Any:
@@ -76,11 +83,13 @@ class DataSpec:
 @dataclass(frozen=True)
 class Run:
     """One cell of the matrix, all defaults filled in.  ``data_digest``, ``image_size`` and ``channels`` are resolved
-    from the data before an identity is asked for."""
+    from the data before an identity is asked for, and of a pretrained model ``weights_digest`` (SHA-256, hexadecimal),
+    ``interpolation``, ``crop_pct``, ``mean`` and ``std`` from its weights."""
 
     data: DataSpec
     model: str
     data_digest: str = ""
+    weights_digest: str = ""
     recipe: str = key(
         "",
         "a recipe's name, or the path of its YAML file: it sets keys that nothing else sets (no part of the identity)",
@@ -91,6 +100,40 @@ class Run:
     channels: Literal[1, 3] | None = key(None, "1 (grey) or 3 (RGB); null: the data's own")
     resize: Resize = key(
         "crop", "crop (shorter side, centre), stretch, pad, or auto: crop, and enlarge to the model's minimum"
+    )
+    interpolation: Interpolation = key(
+        "auto",
+        "filter that resizes images: nearest, bilinear, bicubic, lanczos, or auto: the pretrained model's own, else "
+        "bilinear",
+    )
+    crop_pct: float | None = key(
+        None,
+        "crop, stretch: the share of the resized image's side that is kept, from its centre; null: the pretrained "
+        "model's own where images are resized, else all",
+        gt=0,
+        le=1,
+    )
+    normalize: Literal["auto", "data", "model"] = key(
+        "auto",
+        "mean and deviation that become 0 and 1: of the training images (data), or those that the pretrained model was "
+        "trained with (model); auto: model if pretrained, else data",
+    )
+    mean: list[float] | None = key(
+        None, "with std, in place of normalize: for each channel, in units where white is 1; null: by normalize"
+    )
+    std: list[float] | None = key(None, "see mean")
+    pretrained: bool | str = key(
+        False,
+        "true: the library's own weights of the model; or a file (.safetensors, .pth, .pt, .bin), or a tag of timm's "
+        "such as a1_in1k; the classifier is fresh where it has another number of classes",
+    )
+    freeze: Literal["none", "backbone"] = key(
+        "none", "backbone: only the classifier learns (a linear probe); all else stays in evaluation mode"
+    )
+    unfreeze_epoch: int | None = key(None, "freeze: epochs after which the backbone learns, too; null: never", ge=1)
+    head_lr: float | None = key(None, "peak learning rate of the classifier; null: lr", gt=0)
+    layer_decay: float | None = key(
+        None, "learning rate of each layer as a share of that of the layer above it; null: the same for all", gt=0, le=1
     )
     epochs: int = key(5, "passes over the training images", ge=1)
     batch_size: int = key(64, "images per optimizer step", ge=1)
@@ -177,12 +220,14 @@ class Run:
 
     def _digest(self, extra: Mapping[str, Any]) -> str:
         identity = {"training_version": TRAINING_VERSION, "data": self.data_digest, "model": self.model, **extra}
-        document = canonical_json({**identity, "keys": dict(self._changed_keys())})
+        weights = {"weights": self.weights_digest} if self.weights_digest else {}
+        document = canonical_json({**identity, **weights, "keys": dict(self._changed_keys())})
         return hashlib.sha256(document.encode()).hexdigest()[:12]
 
     def _changed_keys(self) -> Iterator[tuple[str, Any]]:
+        told = {"data", "model", "recipe", "seed", *RESOLVED, *({"pretrained"} if self.weights_digest else ())}
         for each in dataclasses.fields(self):
-            if each.name not in {"data", "data_digest", "model", "recipe", "seed"}:
+            if each.name not in told:
                 value = getattr(self, each.name)
                 if value != each.metadata["introduced"]:
                     yield each.name, value
@@ -199,10 +244,22 @@ class Run:
 
     @property
     def hyperparameters(self) -> dict[str, Value]:
-        """Every key but the data and the seed, flat: ``model_args.depth`` for the entries of a mapping."""
-        skipped = {"data", "data_digest", "seed"}
-        pairs = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self) if f.name not in skipped)
-        return dict(_flatten(pairs))
+        """Every key but the data and the seed, flat: ``model_args.depth`` for the entries of a mapping; of a file of
+        weights its name only."""
+        skipped = {"data", "seed", "pretrained", *RESOLVED}
+        pairs = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in skipped}
+        source = self.pretrained if isinstance(self.pretrained, bool) else self.pretrained.rsplit("/", 1)[-1]
+        return dict(_flatten({**pairs, "pretrained": source}.items()))
+
+    @property
+    def probes(self) -> bool:
+        """Whether nothing before the classifier ever changes, images included: it can learn from kept features."""
+        as_they_are = all(
+            getattr(self, each.name) == each.metadata["introduced"]
+            for each in dataclasses.fields(self)
+            if each.name in CHANGING_IMAGES
+        )
+        return self.freeze == "backbone" and self.unfreeze_epoch is None and as_they_are
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document from which :meth:`from_json` makes an equal run."""

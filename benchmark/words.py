@@ -218,13 +218,14 @@ def model_document(row: Row) -> dict[str, Any]:
         "parameters": facts.parameters if facts else None,
         "macs": facts.macs if facts else None,
         "minimum_size": facts.minimum_size if facts else None,
+        "weights": row.weights,
     }
 
 
 def model_lines(rows: Sequence[Row]) -> list[str]:
     """Models for people."""
-    heading = ("model", "family", "parameters", "minimum size")
-    shown = [(r.name, r.family, *_numbers(r.facts)) for r in rows]
+    heading = ("model", "family", "parameters", "minimum size", "pretrained")
+    shown = [(r.name, r.family, *_numbers(r.facts), "yes" if r.weights else "–") for r in rows]
     lines = table([heading, *shown])
     if any(row.facts is None for row in rows):
         lines.append("–: not looked up yet; ask for fewer, such as `python -m benchmark models 'resnet*'`")

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from benchmark import weights
 from benchmark.aws_settings import ROLE_VARIABLE, AwsSettings
 from benchmark.run import Run
 from benchmark.rundir import RunDir
@@ -170,7 +171,9 @@ class Aws:
         """Uploads what the job needs; the record of what will be asked for."""
         owner = Owner(*rundir.read_owner())
         checkpoints = owner.checkpoints(run, _series(rundir, attempt))
-        inputs = Inputs(self._uploads.code(), self._uploads.data(data), self._uploads.config(run, owner), checkpoints)
+        code, images, config = self._uploads.code(), self._uploads.data(data), self._uploads.config(run, owner)
+        place = weights.channel(run)
+        inputs = Inputs(code, images, config, checkpoints, self._uploads.weights(place) if place else None)
         kind = self.site.instance_type(run)
         site = self.site if self._fixed else replace(self.site, image=self._image(kind))
         document = request(run, owner, attempt, site, inputs, environment(run, site, tasks))

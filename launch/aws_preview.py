@@ -51,5 +51,7 @@ def preview(run: Run, experiment: str, settings: Settings, tasks: str) -> dict[s
     )
     owner = Owner(experiment, LATER)
     home = owner.home(run)
-    inputs = Inputs(("code", "DIGEST.tar.gz"), ("data", "DIGEST"), (*home, "config"), owner.checkpoints(run, 1))
+    weights = ("weights", run.weights_digest) if run.weights_digest else None
+    places = ("code", "DIGEST.tar.gz"), ("data", "DIGEST"), (*home, "config"), owner.checkpoints(run, 1)
+    inputs = Inputs(*places, weights)
     return request(run, owner, 1, site, inputs, environment(run, site, tasks))

@@ -1,4 +1,4 @@
-"""What a training job needs in S3: our code and decoded images, once per digest, and the run.
+"""What a training job needs in S3: our code, decoded images and weights, once per digest, and the run.
 
 Names hold digests, so that what is there is used in place.  A set of images counts as there once a list of its files
 lies beside it, which is written last.
@@ -49,19 +49,27 @@ class Uploads:
         Their description is in the name, too: it says in which version they are written.
         """
         name = f"{directory.name}-{hashlib.sha256((directory / 'data.json').read_bytes()).hexdigest()[:8]}"
-        place, listed = ("data", name), ("data", f"{name}.json")
-        with self._locks[place]:
-            if not self._exists(listed):
-                sizes = {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if _plain(path)}
-                for name in sizes:
-                    self._send(directory / name, (*place, name))
-                self._put(listed, json.dumps({"files": sizes}).encode())
-        return place
+        return self._files("data", name, directory)
+
+    def weights(self, directory: Path) -> tuple[str, ...]:
+        """Where the pretrained weights of ``directory``, which is named after their digest, lie, uploaded if need
+        be."""
+        return self._files("weights", directory.name, directory)
 
     def config(self, run: Run, owner: Owner) -> tuple[str, ...]:
         """Where ``run.json`` lies."""
         place = (*owner.home(run), "config")
         self._put((*place, "run.json"), json.dumps(run.to_json(), ensure_ascii=False).encode())
+        return place
+
+    def _files(self, kind: str, name: str, directory: Path) -> tuple[str, ...]:
+        place, listed = (kind, name), (kind, f"{name}.json")
+        with self._locks[place]:
+            if not self._exists(listed):
+                sizes = {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if _plain(path)}
+                for each in sizes:
+                    self._send(directory / each, (*place, each))
+                self._put(listed, json.dumps({"files": sizes}).encode())
         return place
 
     @property

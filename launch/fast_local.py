@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmark import weights
+from benchmark.data.datacache import cache_directory
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 from launch import Job
@@ -15,6 +17,9 @@ from launch.host import ALLOCATOR, HostProcesses, Start, threads
 ENTRY = Path(__file__).with_name("train_models.py")
 PRELOAD = ("torch", "torch._dynamo", "torchvision", "timm", "benchmark.training.job")
 """What :data:`ENTRY` needs.  torchvision and the first optimizer would import ``torch._dynamo`` in mid-run."""
+
+FEATURES = "BENCHMARK_FEATURES"
+"""As :mod:`benchmark.training.features` calls it."""
 
 __all__ = ["ENTRY", "FastLocal", "Start", "is_locked", "job_environment"]
 
@@ -61,7 +66,17 @@ def job_environment(
         "SM_OUTPUT_DIR": str(attempt.absolute()),
         "SM_CHECKPOINT_DIR": str(rundir.checkpoint.absolute()),
         "BENCHMARK_TASKS": tasks,
+        **_pretrained(run),
         **threads(run.threads),
+    }
+
+
+def _pretrained(run: Run) -> dict[str, str]:
+    """Where the weights are that the run begins with, and the features that a linear probe learns from."""
+    place = weights.channel(run)
+    return {
+        **({"SM_CHANNEL_WEIGHTS": str(place)} if place else {}),
+        **({FEATURES: str(cache_directory() / "features")} if run.probes else {}),
     }
 
 

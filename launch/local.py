@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark import weights
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 from launch import Job, JobState, Unavailable, containers, deep_learning, engine
@@ -115,6 +116,8 @@ class Local(HostProcesses):
             "data": str(data.absolute()),
             "checkpoints": str(rundir.checkpoint.absolute()),
         }
+        if place := weights.channel(run):
+            channels["weights"] = str(place)
         if self._libraries is not None:
             channels["libraries"] = str(self._libraries)
         return Request(

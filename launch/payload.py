@@ -21,6 +21,7 @@ CODE = (
     "benchmark/metric_names.py",
     "benchmark/run.py",
     "benchmark/rundir.py",
+    "benchmark/weights.py",
     "benchmark/data/__init__.py",
     "benchmark/data/datacache.py",
     "benchmark/data/images.py",

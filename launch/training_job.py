@@ -99,6 +99,7 @@ class Inputs:
     data: tuple[str, ...]
     config: tuple[str, ...]
     checkpoints: tuple[str, ...]
+    weights: tuple[str, ...] | None = None
 
 
 def request(
@@ -115,12 +116,13 @@ def request(
             _channel("config", f"{site.bucket.uri(*inputs.config)}/", "File"),
             _channel("code", site.bucket.uri(*inputs.code), "File"),
             _channel("data", f"{site.bucket.uri(*inputs.data)}/", settings.input_mode),
+            *([_channel("weights", f"{site.bucket.uri(*inputs.weights)}/", "File")] if inputs.weights else []),
         ],
         "OutputDataConfig": {"S3OutputPath": site.bucket.uri(*owner.home(run), "output"), **_kms(settings, "KmsKeyId")},
         "CheckpointConfig": {"S3Uri": site.bucket.uri(*inputs.checkpoints), "LocalPath": f"{HOME}/checkpoints"},
         "ResourceConfig": _resources(run, site),
         "StoppingCondition": _stopping(site),
-        "Environment": {**_places(), **environment},
+        "Environment": {**_places(), **_weights(inputs), **environment},
         "EnableNetworkIsolation": site.isolated,
         "EnableInterContainerTrafficEncryption": settings.encrypt_traffic,
         "EnableManagedSpotTraining": settings.spot,
@@ -201,6 +203,10 @@ def _places() -> dict[str, str]:
         "SM_OUTPUT_DIR": f"{HOME}/output",
         "SM_CHECKPOINT_DIR": f"{HOME}/checkpoints",
     }
+
+
+def _weights(inputs: Inputs) -> dict[str, str]:
+    return {"SM_CHANNEL_WEIGHTS": f"{CHANNELS}/weights"} if inputs.weights else {}
 
 
 def _tags(run: Run, owner: Owner, site: Site) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -91,11 +91,6 @@ def _stream(stream: IO[str] | None) -> IO[str]:
     return stream
 
 
-def whole_pass(learner: Any, epoch: int) -> None:
-    for _ in learner.go_on(learner.begin(epoch)):
-        pass
-
-
 def work(run: Run, directory: Path, seconds: float) -> None:
     """Trains for so long after the word to go, and prints images per second."""
     import torch
@@ -111,12 +106,12 @@ def work(run: Run, directory: Path, seconds: float) -> None:
     data = dataclasses.replace(data, train=few)
     model = make_model(run, data, torch.device("cpu"))
     learner = Learner.of(dataclasses.replace(run, epochs=10**6), data, model, Normalize(data.mean, data.std))
-    whole_pass(learner, 1)
+    learner.epoch(1)
     print("ready", flush=True)
     sys.stdin.readline()
     started, epochs = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
-        whole_pass(learner, 2 + epochs)
+        learner.epoch(2 + epochs)
         epochs += 1
     print(epochs * count / (time.perf_counter() - started))
 

@@ -18,7 +18,7 @@ from typing import Literal
 from benchmark.run import Run, Value
 from benchmark.rundir import Failure, Result
 from reports.metrics import better
-from reports.settings import fixed_keys, labels, varying_keys
+from reports.settings import common, labels, varying_keys
 from reports.spent import Spent
 from reports.statistics import Aggregate
 from reports.values import aggregates, all_metrics, reason_without
@@ -185,7 +185,7 @@ def _table(data: DataSummary, entries: Sequence[Entry], primary: str) -> tuple[T
     names = labels(settings)
     finished = [key for key, group in groups.items() if any(each.result for each in group)]
     rows = [_row(key, names[key], settings[key], groups[key]) for key in finished]
-    fixed = fixed_keys(list(settings.values()))
+    fixed = common(list(settings.values()))
     left = [each for key, group in groups.items() for each in _unranked(group, data, names[key], primary)]
     left.sort(key=lambda each: (each.label, each.entry.run.seed))
     return Table(data, varying, fixed, _ranked(rows, primary)), left

@@ -11,27 +11,30 @@ from benchmark.run import Run, Value
 Settings = Mapping[str, Value]
 MAIN = ("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "augment", "image_size")
 """Keys that a caption names even at their defaults."""
+FOLLOWING = ("mean", "std", "interpolation", "crop_pct")
+"""Keys that a pretrained model decides where the YAML does not."""
+DECIDING = ("model", "pretrained", "normalize", "resize", "image_size", "channels")
 ABSENT = "–"
 
 
 def varying_keys(configurations: Sequence[Settings]) -> tuple[str, ...]:
     """The keys, but ``model``, that do not have the same value in all configurations of the same recipe, and the recipe
-    where there are several; a key that a configuration does not have at all (``model_args.depth``) varies too."""
+    where there are several; a key that a configuration does not have at all (``model_args.depth``) varies too.  Of
+    those that a pretrained model decides, the ones that say more than its name and its weights."""
     names = dict.fromkeys(key for each in configurations for key in each if key != "model")
     recipes: dict[Value, list[Settings]] = {}
     for each in configurations:
         recipes.setdefault(each.get("recipe"), []).append(each)
     groups = list(recipes.values())
-    return tuple(
-        key
-        for key in names
-        if (key == "recipe" and len(groups) > 1) or any(not _is_fixed(key, group) for group in groups)
-    )
+    several = (key for key in names if any(not _is_fixed(key, group) for group in groups))
+    told = {key for key in several if key not in FOLLOWING or not _follows(key, configurations)}
+    told |= {"recipe"} if len(groups) > 1 else set()
+    return tuple(key for key in names if key in told)
 
 
-def fixed_keys(configurations: Sequence[Settings]) -> dict[str, Value]:
-    """The keys, but ``model``, that have the same value in all configurations."""
-    first = configurations[0]
+def common(configurations: Sequence[Settings]) -> dict[str, Value]:
+    """The keys, but ``model``, that have the same value in all configurations, and that value."""
+    first = next(iter(configurations))
     return {key: value for key, value in first.items() if key != "model" and _is_fixed(key, configurations)}
 
 
@@ -89,6 +92,13 @@ def _is_fixed(key: str, configurations: Sequence[Settings]) -> bool:
 def _comparable(settings: Settings, key: str) -> tuple[str, Value]:
     """A value as it is compared: absent is not ``None``, and true is not 1."""
     return (type(settings[key]).__name__, settings[key]) if key in settings else ("absent", None)
+
+
+def _follows(key: str, configurations: Sequence[Settings]) -> bool:
+    """Whether equal models and weights always have equal values of ``key``."""
+    deciding = {tuple(_comparable(each, name) for name in DECIDING) for each in configurations}
+    pairs = {(*(_comparable(each, name) for name in DECIDING), _comparable(each, key)) for each in configurations}
+    return len(deciding) == len(pairs)
 
 
 def _label(model: str, settings: Settings, varying: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from benchmark.rundir import RunDir
 from launch.rehearsal.client import Rehearsal
 from launch.rehearsal.faults import Error, Faults, Interrupt, Lost
 from tests.test_cli import ROOT, Command, mlflow_runs, quality
+from tests.tuning_support import weights_file
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +115,35 @@ def end_of(process: subprocess.Popen[str], seconds: float = 400.0) -> str:
 
 def results(command: Command) -> int:
     return len(list(command.home.glob("results/*/runs/*/result.json")))
+
+
+def test_pretrained_weights_are_uploaded_once_and_every_job_has_them_as_a_channel(aws: Aws) -> None:
+    keys = {"matrix": "{seed: [0, 1]}", "epochs": 2}
+    boards = {}
+    for mode in ("fast_local", "aws"):
+        command = aws.command(mode=mode, **keys)
+        place = command.home / "experiments.yaml"
+        tuned = "defaults: {model: test_resnet, pretrained: given.safetensors, channels: 3, freeze: backbone,"
+        place.write_text(place.read_text().replace("defaults: {model: lenet5,", tuned))
+        weights_file(command.home / "given.safetensors")
+        command("run", *(["-y"] if mode == "aws" else []))
+        boards[mode] = quality(aws.leaderboard(command))
+    assert boards["aws"] == boards["fast_local"]
+    assert len(boards["aws"]) == 2
+    there = [name.split("/weights/")[1] for name in _names(command, aws.server.bucket) if "/weights/" in name]
+    digest = there[0].removesuffix(".json")
+    assert there == [f"{digest}.json", f"{digest}/weights.safetensors"]
+
+
+def _names(command: Command, bucket: str) -> list[str]:
+    """Of what is in S3."""
+    program = (
+        "import boto3, sys\n"
+        "for page in boto3.client('s3').get_paginator('list_objects_v2').paginate(Bucket=sys.argv[1]):\n"
+        "    print(*(each['Key'] for each in page['Contents']), sep='\\n')\n"
+    )
+    done = [sys.executable, "-c", program, bucket]
+    return subprocess.run(done, check=True, env=command.environment, capture_output=True, text=True).stdout.splitlines()
 
 
 def test_twelve_runs_and_every_fault_at_once_lose_nothing_and_start_nothing_twice(aws: Aws) -> None:

@@ -11,12 +11,12 @@ import pytest
 from benchmark import catalogue, config
 from benchmark.aws_settings import AwsSettings
 from benchmark.config.experiment import LaunchSettings, ReportSettings, TrackingSettings
-from benchmark.run import DataSpec, Run
+from benchmark.run import RESOLVED, DataSpec, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "keys.md"
 SECTIONS = [
-    ("A run", "under `defaults`, `matrix`, `include`, `set` of an override, and `--set`", Run, {"data", "data_digest"}),
+    ("A run", "under `defaults`, `matrix`, `include`, `set` of an override, and `--set`", Run, {"data", *RESOLVED}),
     (
         "`data`",
         "the source's name, or a mapping; `image_size`, `channels` and `resize` may stand here too",

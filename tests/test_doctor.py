@@ -55,6 +55,18 @@ def test_what_is_in_the_way_is_told_with_its_remedy(home: Path, monkeypatch: pyt
     assert "secret" not in "".join(found.lines)
 
 
+def test_weights_are_looked_for_where_a_model_is_pretrained(home: Path) -> None:
+    yaml = "name: tiny\ndata: digits\nmatrix: {model: resnet18, pretrained: [true, a.pth]}\n"
+    (home / "e.yaml").write_text(yaml)
+    found, named = examined(home)
+    assert not found.healthy
+    assert named["weights"].found == f"{home / 'a.pth'}: no such file"
+    (home / "a.pth").touch()
+    found, named = examined(home)
+    assert found.healthy
+    assert named["weights"].found == "1 file, 1 from timm and torchvision, downloaded when first planned"
+
+
 def test_a_place_that_cannot_be_written_is_told(home: Path) -> None:
     (home / "file").write_text("")
     found, named = examined(home, "file")

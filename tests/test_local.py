@@ -18,6 +18,7 @@ import pytest
 from benchmark.rundir import RunDir
 from tests.docker_support import CONTAINERS, ours
 from tests.test_cli import ROOT, Command, mlflow_runs, quality
+from tests.tuning_support import weights_file
 
 pytestmark = [pytest.mark.slow, CONTAINERS]
 
@@ -87,6 +88,28 @@ def test_three_families_in_containers_side_by_side_give_the_bits_of_host_process
     assert all(len(metrics) > 20 for metrics in found["local"].values())
     assert found["local"] == found["fast_local"]
     assert len(mlflow_runs(command)) == 3
+    assert ours() == []
+
+
+PROBE = """
+name: tiny
+data: {source: synthetic, train_size: 120, test_size: 60, classes: 3, size: 32, planes: 3}
+defaults: {model: test_resnet, epochs: 2, pretrained: given.safetensors}
+matrix: {freeze: [none, backbone]}
+launch: {mode: MODE, profile: false, network_isolation: ISOLATED}
+"""
+
+
+def test_pretrained_weights_reach_a_container_that_reaches_nothing_else(tmp_path: Path, cache: Path) -> None:
+    found = {}
+    for mode in ("fast_local", "local"):
+        yaml = PROBE.replace("MODE", mode).replace("ISOLATED", str(mode == "local").lower())
+        command = made(tmp_path / f"{mode} кот: #1", cache, yaml)
+        weights_file(command.home / "given.safetensors")
+        command("run", "--workers", "1")
+        found[mode] = quality(command.leaderboard())
+    assert len(found["local"]) == 2
+    assert found["local"] == found["fast_local"]
     assert ours() == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.config import ConfigError, parse, recipes
 from benchmark.run import Run
-from reports.settings import fixed_keys, labels, varying_keys
+from reports.settings import common, labels, varying_keys
 from tests.test_cli import Command
 
 YAML = "name: x\ndata: digits\n"
@@ -80,7 +80,7 @@ def test_labels_name_the_recipe_in_place_of_all_its_keys(tmp_path: Path) -> None
     settings = {each.configuration_id: each.hyperparameters for each in runs(text, tmp_path)}
     assert varying_keys(list(settings.values())) == ("recipe", "lr")
     assert "lenet5, recipe timm-style, lr 1e-3" in labels(settings).values()
-    fixed = fixed_keys(list(settings.values()))
+    fixed = common(list(settings.values()))
     assert "optimizer" not in fixed, "the recipes differ in it"
     assert fixed["image_size"] is None
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config import recipes
-from benchmark.config.data_keys import DataChoice, read_data
+from benchmark.config.data_keys import DataChoice, absolute, read_data
 from benchmark.config.document import Node
 from benchmark.config.keys import Given, Keys, Rule, fields_of
 from benchmark.config.problems import Mark, Problems, nearest, shown
-from benchmark.run import Run
+from benchmark.run import RESOLVED, Run
+from benchmark.weights import is_file
 
 if TYPE_CHECKING:
     from benchmark.catalogue import Names
@@ -47,9 +48,8 @@ class RunReader:
 
     def layer(self, node: Node) -> Layer:
         """The valid keys of a mapping; the others become problems."""
-        layer = self.keys.read(node, self.problems, apart=("data",))
-        if "recipe" in layer:
-            layer = {**layer, "recipe": self._recipe(layer["recipe"], node)}
+        found = self.keys.read(node, self.problems, apart=("data",))
+        layer = {key: self._placed(key, each, node) for key, each in found.items()}
         data = node.get("data")
         choice = read_data(data, self.directory(data), self.problems) if data else None
         return {**layer, "data": choice} if choice else layer
@@ -59,10 +59,18 @@ class RunReader:
         if key == "data":
             return read_data(node, self.directory(node), self.problems)
         given = self.keys.value(key, node, at, self.problems, apart=("data",))
-        return self._recipe(given, node) if given and key == "recipe" else given
+        return given and self._placed(key, given, node)
+
+    def _placed(self, key: str, given: Given, node: Node) -> Given:
+        """A value with its path made absolute, where it is the path of a recipe or of a file of weights."""
+        if key == "recipe":
+            return self._recipe(given, node)
+        if key != "pretrained" or not isinstance(given.value, str) or not is_file(given.value):
+            return given
+        return Given(absolute(given.value, self.directory(node)), given.mark)
 
     def _recipe(self, given: Given, node: Node) -> Given:
-        """With the path of the recipe's file made absolute; an empty name where it cannot be used."""
+        """An empty name where it cannot be used."""
         value = recipes.located(given.value, self.directory(node))
         wrong = recipes.wrong(value) if value else None
         if isinstance(wrong, str):
@@ -84,16 +92,17 @@ def run_reader(known: Names | None, problems: Problems, base: Path | None = None
 
 @cache
 def _run_keys() -> Keys:
-    own = [each.name for each in fields(Run) if each.name not in {"data", "data_digest"}]
+    own = [each.name for each in fields(Run) if each.name not in {"data", *RESOLVED}]
     return Keys.of("RunKeys", fields_of(Run, *own))
 
 
-def _model_rule(known: Collection[str] | None) -> Rule:
+def _model_rule(known: frozenset[str] | None) -> Rule:
     def wrong(name: str) -> str | None:
         if GLOB.search(name):
             return f"{shown(name)} is a pattern; patterns may stand in exclude and in an override's when only"
         plain = name.removeprefix("torchvision/").removeprefix("timm/")
-        if not name or (known is not None and name not in known and plain not in known):
+        untagged = plain.partition(".")[0]  # which tags of weights there are, timm knows
+        if not name or (known is not None and known.isdisjoint({name, plain, untagged})):
             return f"unknown model {shown(name)}{nearest(name, known or ()) or _LIST_MODELS}"
         return None
 

@@ -24,6 +24,7 @@ from benchmark.config.pattern import Pattern
 from benchmark.config.problems import Mark, Problems
 from benchmark.config.resolve import resolve
 from benchmark.config.sampling import Sampling, draw
+from benchmark.config.tuning import check_keys
 from benchmark.run import Run, canonical_json
 
 __all__ = ["MAX_CELLS", "expand", "resolve"]
@@ -52,6 +53,7 @@ def expand(declaration: Declaration, problems: Problems) -> tuple[Cell, ...]:
     _check_models(cells, declaration.mark, problems)
     _check_equal(cells, declaration, problems)
     _check_warmup(cells, problems)
+    check_keys(cells, problems)
     return cells
 
 
@@ -150,7 +152,7 @@ def _once(drafts: Iterable[_Draft]) -> list[_Draft]:
 def _signature(run: Run) -> tuple[Any, ...]:
     """Equal for runs with equal keys; cheaper than an identity, and apart for two data sets not yet read."""
     values = (getattr(run, each.name) for each in fields(Run))
-    return tuple(canonical_json(each) if isinstance(each, Mapping) else each for each in values)
+    return tuple(canonical_json(each) if isinstance(each, Mapping | list) else each for each in values)
 
 
 def _overridden(drafts: list[_Draft], overrides: Sequence[Override], problems: Problems) -> list[_Draft]:

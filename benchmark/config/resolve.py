@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from benchmark.config.experiment import Cell, Experiment
 from benchmark.config.problems import Mark, Problems
+from benchmark.config.tuning import Obtain, nothing, with_weights
 from benchmark.metric_names import MINIMUM_CLASSES
 from benchmark.run import DataSpec, Run, canonical_json
 
@@ -25,13 +26,18 @@ if TYPE_CHECKING:
 
 
 def resolve(
-    experiment: Experiment, data: Mapping[DataSpec, DataFacts], describe: Describe, refusals: Refusals
+    experiment: Experiment,
+    data: Mapping[DataSpec, DataFacts],
+    describe: Describe,
+    refusals: Refusals,
+    obtain: Obtain = nothing,
 ) -> tuple[Run, ...]:
     """The runs of an experiment, ready to have an identity, in the order of its cells.
 
     ``data`` has the facts of each of ``experiment.data``.  ``describe`` is called with all different model
     specifications, and once more with those whose input ``resize: auto`` enlarges, if there are any; ``refusals`` with
-    all different optimizers and their arguments.
+    all different optimizers and their arguments; ``obtain`` with all different pretrained weights, of models that are
+    right.
 
     Raises:
         ConfigError: everything that does not fit together.
@@ -49,6 +55,8 @@ def resolve(
     facts.update(describe(grown) if grown else {})
     for (cell, _), spec in zip(final, specs, strict=True):
         _check_model(cell, facts[spec], places)
+    right = [pair for pair, spec in zip(final, specs, strict=True) if not facts[spec].error]
+    final = with_weights(right, data, obtain, places.add)
     _check_equal(final, places)
     places.problems.check()
     return tuple(run for _, run in final)

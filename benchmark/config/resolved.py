@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmark.config.experiment import Experiment
-from benchmark.run import DataSpec, Run
+from benchmark.run import RESOLVED, DataSpec, Run
 
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 """Characters that JSON leaves as they are and YAML would refuse or fold."""
@@ -35,7 +35,7 @@ def resolved_yaml(experiment: Experiment, runs: Sequence[Run]) -> str:
 
 
 def _keys(run: Run) -> dict[str, Any]:
-    names = (each.name for each in dataclasses.fields(run) if each.name not in {"data", "data_digest"})
+    names = (each.name for each in dataclasses.fields(run) if each.name not in {"data", *RESOLVED})
     values = {name: getattr(run, name) for name in names}
     return {"model": values.pop("model"), "seed": values.pop("seed"), "data": _data(run.data), **values}
 

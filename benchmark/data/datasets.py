@@ -74,13 +74,22 @@ def load(spec: DataSpec, cache: Path) -> ImageSet:
     return SOURCES[spec.source].load(spec, cache)
 
 
-def prepare(spec: DataSpec, *, image_size: int, channels: int, resize: str, cache: Path) -> Path:
+def prepare(
+    spec: DataSpec,
+    *,
+    image_size: int,
+    channels: int,
+    resize: str,
+    cache: Path,
+    interpolation: str = "auto",
+    crop_pct: float | None = None,
+) -> Path:
     """The directory (``prepared.py``) of the decoded images, made where it is missing or incomplete.
 
     Raises:
         DataError: as :func:`inspect`, or the images cannot be brought to the form.
     """
-    facts, form = inspect(spec, cache), prepared.Form(image_size, channels, resize)
+    facts, form = inspect(spec, cache), prepared.Form(image_size, channels, resize, interpolation, crop_pct)
     directory = cache / "data" / f"{facts.digest[:16]}-{form.name}"
     if prepared.is_whole(directory, facts.digest):
         return directory

@@ -11,12 +11,15 @@ What becomes of a file, whatever its mode:
 * An image whose three channels are equal in every pixel is grey and has one channel.
 * More pixels than Pillow's ``Image.MAX_IMAGE_PIXELS`` are refused (a "decompression bomb").
 
-How pixels become a square (:func:`fit`), always with Pillow's bilinear filter, whose support grows when an image is
+How pixels become a square (:func:`fit`), by default with Pillow's bilinear filter, whose support grows when an image is
 made smaller (antialiasing) and which interpolates when it is enlarged:
 
 * ``crop``: the central square of the shorter side, resized.  ``auto`` is ``crop``.
 * ``stretch``: the whole image, its aspect ratio not kept.
 * ``pad``: the whole image, its longer side resized, centred on black.
+
+With a ``crop_pct`` below 1, ``crop`` and ``stretch`` resize to a size so much larger (rounded down) and keep the
+centre, pixel by pixel as timm's and torchvision's transformations for evaluation do.
 
 One channel becomes three by repetition; three become one by ITU-R 601 luma (Pillow's ``convert("L")``), which leaves
 grey pixels as they are.
@@ -25,11 +28,13 @@ grey pixels as they are.
 from __future__ import annotations
 
 import io
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -40,7 +45,13 @@ Pixels = npt.NDArray[np.uint8]
 T = TypeVar("T")
 R = TypeVar("R")
 
-FILTER = Image.Resampling.BILINEAR
+FILTERS: Mapping[str, Image.Resampling] = {
+    "auto": Image.Resampling.BILINEAR,
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 
 
 class ImageError(ValueError):
@@ -88,8 +99,14 @@ def decode(data: bytes) -> Pixels:
         raise ImageError(_reason(error)) from error
 
 
-def fit(pixels: Pixels, size: int, channels: int, resize: str) -> Pixels:
+def fit(
+    pixels: Pixels, size: int, channels: int, resize: str, interpolation: str = "auto", crop_pct: float = 1.0
+) -> Pixels:
     """``pixels`` as uint8 (size, size, channels), by the policies of the module.
+
+    Args:
+        interpolation: a filter of :data:`FILTERS`.
+        crop_pct: the share of the resized image's side that is kept.
 
     Raises:
         ImageError: the channels cannot be converted (only one and three can).
@@ -99,8 +116,9 @@ def fit(pixels: Pixels, size: int, channels: int, resize: str) -> Pixels:
     image = pixels
     if channels == 1 and pixels.shape[2] == 3:
         image = np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
-    if image.shape[:2] != (size, size):
-        planes = [_square(Image.fromarray(plane), size, resize) for plane in _planes(image)]
+    if image.shape[:2] != (size, size) or crop_pct < 1:
+        frame = Frame(size, FILTERS[interpolation], crop_pct)
+        planes = [_POLICIES[resize](Image.fromarray(plane), frame) for plane in _planes(image)]
         image = np.concatenate([_with_channels(np.asarray(plane)) for plane in planes], axis=2)
     return np.repeat(image, channels, axis=2) if image.shape[2] != channels else image
 
@@ -154,31 +172,49 @@ def _planes(pixels: Pixels) -> list[Pixels]:
     return [pixels[:, :, plane] for plane in range(pixels.shape[2])]
 
 
-def _crop(image: Image.Image, size: int) -> Image.Image:
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.resize((size, size), FILTER, box=(left, top, left + side, top + side))
+@dataclass(frozen=True)
+class Frame:
+    """The square that an image becomes: its side, the filter, the share of the resized image's side that is kept."""
+
+    size: int
+    filter: Image.Resampling
+    share: float
+
+    @property
+    def whole(self) -> int:
+        """The side of the resized image, of which the frame is the centre."""
+        return math.floor(self.size / self.share)
+
+    def centre(self, image: Image.Image) -> Image.Image:
+        left, top = (round((side - self.size) / 2) for side in image.size)
+        return image.crop((left, top, left + self.size, top + self.size))
 
 
-def _stretch(image: Image.Image, size: int) -> Image.Image:
-    return image.resize((size, size), FILTER)
+def _crop(image: Image.Image, frame: Frame) -> Image.Image:
+    short = min(image.size)
+    if frame.share < 1:  # in torchvision's order, which rounds otherwise than a box of the original
+        width, height = (frame.whole if side == short else int(frame.whole * side / short) for side in image.size)
+        return frame.centre(image.resize((width, height), frame.filter))
+    left, top = (image.width - short) // 2, (image.height - short) // 2
+    return image.resize((frame.size, frame.size), frame.filter, box=(left, top, left + short, top + short))
 
 
-def _pad(image: Image.Image, size: int) -> Image.Image:
-    scale = size / max(image.size)
+def _stretch(image: Image.Image, frame: Frame) -> Image.Image:
+    return frame.centre(image.resize((frame.whole, frame.whole), frame.filter))
+
+
+def _pad(image: Image.Image, frame: Frame) -> Image.Image:
+    scale = frame.size / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
-    canvas = Image.new(image.mode, (size, size))
-    canvas.paste(image.resize((width, height), FILTER), ((size - width) // 2, (size - height) // 2))
+    canvas = Image.new(image.mode, (frame.size, frame.size))
+    fitted = image.resize((width, height), frame.filter)
+    canvas.paste(fitted, ((frame.size - width) // 2, (frame.size - height) // 2))
     return canvas
 
 
-_POLICIES: Mapping[str, Callable[[Image.Image, int], Image.Image]] = {
+_POLICIES: Mapping[str, Callable[[Image.Image, Frame], Image.Image]] = {
     "crop": _crop,
     "auto": _crop,
     "stretch": _stretch,
     "pad": _pad,
 }
-
-
-def _square(image: Image.Image, size: int, resize: str) -> Image.Image:
-    return _POLICIES[resize](image, size)

@@ -36,15 +36,21 @@ _WINDOW = 64
 
 @dataclass(frozen=True)
 class Form:
-    """What images are brought to: ``size`` x ``size`` x ``channels``, by the policy ``resize`` (``images.py``)."""
+    """What images are brought to: ``size`` x ``size`` x ``channels``, by the policy ``resize``, with a filter and a
+    share of the side that is kept (``images.py``)."""
 
     size: int
     channels: int
     resize: str
+    interpolation: str = "auto"
+    crop_pct: float | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.size}-{self.channels}-{'crop' if self.resize == 'auto' else self.resize}"
+        """Of its directory; what is by default is not named."""
+        parts = [str(self.size), str(self.channels), "crop" if self.resize == "auto" else self.resize]
+        parts += [self.interpolation] * (self.interpolation not in ("auto", "bilinear"))
+        return "-".join(parts + [repr(self.crop_pct)] * (self.crop_pct not in (None, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,9 @@ def _render(data: ImageSet, form: Form) -> Iterator[Pixels]:
 
 def _fit(data: ImageSet, index: int, form: Form) -> Pixels:
     try:
-        return fit(data.images.pixels(index), form.size, form.channels, form.resize)
+        return fit(
+            data.images.pixels(index), form.size, form.channels, form.resize, form.interpolation, form.crop_pct or 1.0
+        )
     except ImageError as error:
         raise DataError(f"image {data.ids[index]}: {error}") from error
 

@@ -81,7 +81,8 @@ def refusal(spec: OptimizerSpec) -> str | None:
 def _answers(request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if request.get("names"):
         optimizers = tuple(list_optimizers())
-        yield {"names": models.known_names(), "listed": models.listed_names(), "optimizers": optimizers}
+        lists = {"names": models.known_names(), "listed": models.listed_names(), "weights": models.with_weights()}
+        yield {**lists, "optimizers": optimizers}
     for document in request.get("models", ()):
         yield {"spec": document, "facts": dataclasses.asdict(facts(ModelSpec(**document)))}
     for document in request.get("optimizers", ()):

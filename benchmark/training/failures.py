@@ -16,6 +16,7 @@ from benchmark.training.diverged import Diverged
 from benchmark.training.models import ModelError
 from benchmark.training.optim import OptimError
 from benchmark.training.predicted import NotANumber
+from benchmark.training.statedict import WeightsError
 
 TRACEBACK_LINES = 30
 FULL = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "the disk quota is used up"}
@@ -48,7 +49,7 @@ class Stopped(BaseException):
 KINDS: tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...] = (
     ((Diverged, NotANumber), "diverged"),
     ((DataMismatch,), "data"),
-    ((ModelError, OptimError, DeviceMissing, TeamError), "config"),
+    ((ModelError, OptimError, DeviceMissing, TeamError, WeightsError), "config"),
     ((PeerLost,), "killed"),
     ((Stopped,), "stopped"),
 )

@@ -6,7 +6,7 @@ local container and in a training job::
     SM_CHANNEL_CONFIG   run.json               SM_OUTPUT_DATA_DIR  result.json, predictions.npz, evaluation.json ...
     SM_CHANNEL_DATA     decoded images         SM_MODEL_DIR        model.safetensors
     SM_CHECKPOINT_DIR   events.jsonl and       SM_OUTPUT_DIR       failure: a short message, as SageMaker wants it
-                        checkpoints
+                        checkpoints            SM_CHANNEL_WEIGHTS  weights.safetensors, of a pretrained model
 
 ``BENCHMARK_TASKS`` says what to do: ``train``, ``profile`` (speed, measured apart from quality) or, by default, both.
 ``profile`` alone takes fresh weights and writes ``profile.json`` only.
@@ -45,13 +45,14 @@ from benchmark.training.data import Normalize, PreparedData, Split, load
 from benchmark.training.environment import environment
 from benchmark.training.evaluate import evaluation, predict_together
 from benchmark.training.failures import SECONDARY, DataMismatch, Stopped, describe_failure
+from benchmark.training.features import Learning, probe
 from benchmark.training.lifeline import SESSION, tie_worker
 from benchmark.training.loop import Trained, train
 from benchmark.training.macs import count_macs
 from benchmark.training.memory import Parts, with_room
 from benchmark.training.metrics import Scores, scores
 from benchmark.training.models import architecture
-from benchmark.training.outset import choose_device, make_model, set_up, shape
+from benchmark.training.outset import choose_device, make_model, make_normalize, pretrain, set_up, shape
 from benchmark.training.pace import Pace
 from benchmark.training.places import Places
 from benchmark.training.profiling import ResourceMeter, profile, together
@@ -107,29 +108,41 @@ def work(
     data, device = _load(run, places.data), team.device(choose_device(run.device))
     if "train" not in tasks:
         return places.rundir.write_profile(measure(run, make_model(run, data, device), data, device))
-    pace = Pace.of(bell or Bell())
-    parts = Parts(run, places.rundir)
-    model = with_room(parts, lambda: train_and_test(parts, data, device, team, pace), log)
+    pace, parts = Pace.of(bell or Bell()), Parts(run, places.rundir)
+    model = with_room(parts, lambda: train_and_test(parts, data, device, team, pace, places.weights), log)
     if "profile" in tasks and team.rank == 0:
         _profile(run, model, data, device, places.rundir)
     return None
 
 
-def train_and_test(parts: Parts, data: PreparedData, device: torch.device, team: Team, pace: Pace) -> nn.Module:
+def train_and_test(
+    parts: Parts, data: PreparedData, device: torch.device, team: Team, pace: Pace, weights: Path | None = None
+) -> nn.Module:
     """Trains, from the last checkpoint on, tests once, and writes ``result.json`` after all that belongs to it.  In a
     team only the first process writes.
+
+    Args:
+        weights: where the weights of a pretrained model lie.
 
     Returns:
         the network with the weights of the best epoch.
     """
     started, run, rundir = time.time(), parts.fitting, parts.rundir
     with ResourceMeter(device) as meter:
-        model, normalize = make_model(run, data, device), Normalize(data.mean, data.std, device)
+        model, normalize = make_model(run, data, device), make_normalize(run, data, device)
+        pretrain(run, model, weights)
         leads = team.rank == 0
+        found = probe(run, model, data, normalize, log)
         checkpoints = Checkpoints.of(rundir, run.run_id, device, meter, log) if leads else None
         tell = EpochWriter(rundir) if leads else _tell_nobody
-        trained = train(run, data, model, normalize, tell, Following(team, checkpoints, pace), team)
-        predictions = {name: _predict(run, model, split, normalize, team) for name, split in _tested(data)}
+        learning = found or Learning(run, data, model, normalize)
+        keeper = Following(team, checkpoints, pace)
+        trained = train(learning.run, learning.data, learning.model, learning.normalize, tell, keeper, team)
+        model.requires_grad_(True)  # of a frozen backbone: a speed is measured of training all
+        predictions = {
+            name: _predict(run, learning.model, split, learning.normalize, team)
+            for name, split in _tested(learning.data)
+        }
         if leads:
             final = _final_scores(predictions, data.classes)
             facts = _facts(model, trained, *shape(data))

@@ -17,6 +17,7 @@ from benchmark.training.compiling import compiled
 from benchmark.training.data import Normalize, PreparedData, Split, steps_per_epoch
 from benchmark.training.diverged import Diverged
 from benchmark.training.evaluate import predict_together
+from benchmark.training.freezing import Freezing
 from benchmark.training.metrics import cheap_scores
 from benchmark.training.models import AUX_WEIGHT
 from benchmark.training.optim import Criterion, Schedule, make_criterion, make_optimizer, make_schedule
@@ -44,6 +45,7 @@ class Learner:
     schedule: Schedule
     precision: Precision
     average: Average
+    freezing: Freezing
     steps: int
 
     @classmethod
@@ -60,10 +62,8 @@ class Learner:
         average = average_of(model, run.ema_decay)
         network = compiled(team.network(model), run, steps, device)
         team.diversify(run.seed)
-        precision = Precision.of(run.precision, device)
-        return cls(
-            run, model, network, portions, normalize, team, criterion, optimizer, schedule, precision, average, steps
-        )
+        changing = (optimizer, schedule, Precision.of(run.precision, device), average, Freezing.of(run, model))
+        return cls(run, model, network, portions, normalize, team, criterion, *changing, steps)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -81,6 +81,7 @@ class Learner:
             Diverged: a loss is not a finite number.
         """
         self.network.train()
+        self.freezing.begin(progress.epoch)
         for portions in self.portions.epoch(progress):
             progress.losses[progress.done], hits, seen = self._step(portions)
             progress.hits += hits
@@ -90,9 +91,17 @@ class Learner:
                 self._check(progress)
             yield
 
+    def epoch(self, number: int) -> dict[str, float | None]:
+        """A whole pass over the training images; the ``train/…`` metrics while learning."""
+        progress = self.begin(number)
+        for _ in self.go_on(progress):
+            pass
+        return self.learned(progress)
+
     def learned(self, progress: Progress) -> dict[str, float | None]:
         """The ``train/…`` metrics of a pass that is over."""
-        rate = max(group["lr"] for group in self.optimizer.param_groups)
+        group = self.optimizer.param_groups[0]
+        rate = group["lr"] / group.get("lr_scale", 1.0)
         return {
             "train/loss": float(progress.losses.mean()),
             "train/accuracy": progress.accuracy(self.team),

@@ -7,7 +7,9 @@ unless asked, so that it takes 75 pixels where torchvision's needs 299.)
 
 A network maps float images (n, channels, image_size, image_size) to logits (n, classes).  While training, one with
 auxiliary heads (GoogLeNet, Inception v3) gives a tuple: the logits, then each head's; ``model_args: {aux_logits:
-false}`` leaves the heads out.  Weights are random, drawn from torch's global generator, and never downloaded.
+false}`` leaves the heads out.  Weights are random, drawn from torch's global generator; pretrained ones are written
+over them (:mod:`benchmark.training.pretrained`), and are never downloaded here.  A name with a tag of timm's weights
+(``resnet18.a1_in1k``) is the same network, which ``pretrained: true`` gives those weights.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ _GIVEN = {
     **dict.fromkeys(("in_chans", "channels"), "the key channels decides it"),
     **dict.fromkeys(("img_size", "image_size", "input_size"), "the key image_size decides it"),
     **dict.fromkeys(("features_only", "out_indices", "scriptable", "exportable", "device", "dtype"), "it has no use"),
-    **dict.fromkeys(("weights", "progress", "checkpoint_path", "cache_dir", "pruned"), "weights are always random"),
+    **dict.fromkeys(("weights", "progress", "checkpoint_path", "cache_dir", "pruned"), "the key pretrained decides it"),
 }
 
 
@@ -95,8 +97,13 @@ def resolve(model: str) -> tuple[str, str]:
     for source in ("torchvision", "timm") if _TORCHVISION_FIRST.match(model) else ("timm", "torchvision"):
         if model in _LIBRARIES[source].names():
             return source, model
-    untagged = model.partition(".")[0]  # timm's resnet18.a1_in1k names weights too
-    raise ModelError(f"unknown model {model!r}{_nearest(untagged, known_names())}")
+    untagged, _, tag = rest.partition(".")
+    if prefix in ("", "timm") and tag and untagged in timm_models.names():
+        if tag not in (tags := timm_models.tags(untagged)):
+            known = f"it has {', '.join(tags)}" if tags else "it has none"
+            raise ModelError(f"timm has no weights {tag!r} of {untagged}; {known}")
+        return "timm", rest
+    raise ModelError(f"unknown model {model!r}{_nearest(model.partition('.')[0], known_names())}")
 
 
 def known_names() -> tuple[str, ...]:
@@ -112,6 +119,13 @@ def listed_names() -> tuple[str, ...]:
     for name in known_names():
         seen.setdefault(resolve(name), name)
     return tuple(seen.values())
+
+
+def with_weights() -> tuple[str, ...]:
+    """Those of :func:`listed_names` for which the library has pretrained weights."""
+    named = {source: library.with_weights() for source, library in _LIBRARIES.items()}
+    found = ((name, *resolve(name)) for name in listed_names())
+    return tuple(name for name, source, known in found if known in named.get(source, ()))
 
 
 def regularisation(run: Run) -> dict[str, float]:
@@ -173,7 +187,7 @@ def _uniform(network: nn.Module, _inputs: Any, outputs: Any) -> Tensor | tuple[T
 
 def _check_given(model_args: Mapping[str, Any]) -> None:
     for name in model_args:
-        if reason := "weights are always random" if name.startswith("pretrained") else _GIVEN.get(name):
+        if reason := "the key pretrained decides it" if name.startswith("pretrained") else _GIVEN.get(name):
             raise ModelError(f"model_args may not have {name!r}: {reason}")
 
 

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
 from benchmark.run import Run
+from benchmark.training.groups import parameter_groups, peak_rates
 
 _GIVEN = {"params", "model_or_params", "opt", "lr", "weight_decay", "momentum", "param_group_fn"}
 """Arguments of timm's that are keys of their own here, or no values for a file."""
@@ -107,7 +108,8 @@ def make_optimizer(run: Run, model: nn.Module) -> torch.optim.Optimizer:
         raise OptimError(f"optimizer: timm.optim has no {run.optimizer!r}; it has {', '.join(known)}")
     arguments: dict[str, Any] = {"lr": run.lr, "weight_decay": run.weight_decay, "momentum": run.momentum}
     try:
-        return create_optimizer_v2(model, opt=run.optimizer.lower(), **arguments, **run.optimizer_args)
+        parameters = parameter_groups(run, model) or model
+        return create_optimizer_v2(parameters, opt=run.optimizer.lower(), **arguments, **run.optimizer_args)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise OptimError(f"optimizer_args: {_explained(error, run.optimizer)}") from error
 
@@ -116,8 +118,9 @@ def make_schedule(run: Run, optimizer: torch.optim.Optimizer, steps_per_epoch: i
     """The schedule that ``run`` names, over ``run.epochs × steps_per_epoch`` optimizer steps."""
     total = run.epochs * steps_per_epoch
     if run.schedule == "onecycle":
+        peaks = peak_rates(run, optimizer.param_groups)
         cycled = bool({"momentum", "betas"} & set(optimizer.defaults))
-        return _OneCycle(OneCycleLR(optimizer, max_lr=run.lr, total_steps=total, cycle_momentum=cycled))
+        return _OneCycle(OneCycleLR(optimizer, peaks, total_steps=total, cycle_momentum=cycled))
     warmup = min(round(run.warmup_epochs * steps_per_epoch), total - 1)
     common: dict[str, Any] = {
         "warmup_t": warmup,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 
 import numpy as np
 import numpy.ctypeslib
@@ -12,10 +13,12 @@ import torch
 from torch import nn
 
 from benchmark.run import Run
-from benchmark.training.data import PreparedData
+from benchmark.training.data import Normalize, PreparedData
 from benchmark.training.failures import DeviceMissing
 from benchmark.training.models import build, regularisation
 from benchmark.training.precision import allow_tf32
+from benchmark.training.pretrained import load_weights
+from benchmark.training.statedict import WeightsError
 
 _FORMATS = {"channels_last": "channels_last", "contiguous": "contiguous_format"}
 
@@ -48,7 +51,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def make_model(run: Run, data: PreparedData, device: torch.device) -> nn.Module:
-    """The network that ``run`` names, fresh from the run's seed."""
+    """The network that ``run`` names, fresh from the run's seed, whether or not it is to be pretrained."""
     torch.manual_seed(run.seed)
     arguments = {**run.model_args, **regularisation(run)}
     model = build(run.model, arguments, *shape(data), len(data.classes)).to(device)
@@ -57,6 +60,26 @@ def make_model(run: Run, data: PreparedData, device: torch.device) -> nn.Module:
             raise DeviceMissing(f"sync_batchnorm: torch has it for GPUs only, this run trains on {device.type}")
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return model.to(memory_format=getattr(torch, _FORMATS[run.memory_format]))
+
+
+def pretrain(run: Run, model: nn.Module, weights: Path | None) -> None:
+    """Writes the weights that ``run`` names, if it names any, into its network.
+
+    Raises:
+        WeightsError: they are not in ``weights``, or do not fit.
+    """
+    if not run.weights_digest:
+        return
+    if weights is None:
+        raise WeightsError("the run wants pretrained weights, and the job has no channel 'weights'")
+    load_weights(model, weights, run.weights_digest)
+
+
+def make_normalize(run: Run, data: PreparedData, device: torch.device) -> Normalize:
+    """What makes float images: by the run's mean and deviation, else by those of the training images."""
+    if run.mean is None or run.std is None:
+        return Normalize(data.mean, data.std, device)
+    return Normalize(torch.tensor(run.mean), torch.tensor(run.std), device)
 
 
 def shape(data: PreparedData) -> tuple[int, int]:

@@ -17,6 +17,8 @@ class Places:
     data: Path
     rundir: RunDir
     message: Path
+    weights: Path | None = None
+    """Of a pretrained model; a run without has no such channel."""
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str]) -> Places:
@@ -28,7 +30,8 @@ class Places:
         output, model = Path(variables["SM_OUTPUT_DATA_DIR"]), Path(variables["SM_MODEL_DIR"])
         rundir = RunDir(output, checkpoint=Path(variables["SM_CHECKPOINT_DIR"]), model=model)
         config, data = Path(variables["SM_CHANNEL_CONFIG"]), Path(variables["SM_CHANNEL_DATA"])
-        return cls(config, data, rundir, Path(variables["SM_OUTPUT_DIR"]) / "failure")
+        weights = Path(variables["SM_CHANNEL_WEIGHTS"]) if "SM_CHANNEL_WEIGHTS" in variables else None
+        return cls(config, data, rundir, Path(variables["SM_OUTPUT_DIR"]) / "failure", weights)
 
     @property
     def directories(self) -> tuple[Path, ...]:

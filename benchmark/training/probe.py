@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from benchmark.run import Run
-from benchmark.training.data import Normalize, PreparedData, Split
+from benchmark.training.data import PreparedData, Split
 from benchmark.training.learner import Learner
-from benchmark.training.outset import choose_device, make_model, set_up
+from benchmark.training.outset import choose_device, make_model, make_normalize, set_up
 
 STEPS = 2
 """So many steps are timed, after one to warm up."""
@@ -42,20 +42,16 @@ def main() -> None:
 
 def measure(run: Run, classes: int) -> dict[str, Any]:
     """``step`` and ``image``, in seconds; ``run`` has its image size and channels."""
-    run = dataclasses.replace(run, epochs=STEPS + 1, warmup_epochs=0.0)
+    freeze = run.freeze if run.unfreeze_epoch is None else "none"  # most of its time it learns
+    run = dataclasses.replace(run, epochs=STEPS + 1, warmup_epochs=0.0, freeze=freeze, unfreeze_epoch=None)
     set_up(run)
     device, data = choose_device(run.device), _random_data(run, classes)
-    learner = Learner.of(run, data, make_model(run, data, device), Normalize(data.mean, data.std, device))
-    step = _seconds(lambda: _pass(learner, 1), device)
+    learner = Learner.of(run, data, make_model(run, data, device), make_normalize(run, data, device))
+    step = _seconds(lambda: learner.epoch(1), device)
     if step < LONG:
-        step = min(_seconds(partial(_pass, learner, number), device) for number in range(2, STEPS + 2))
+        step = min(_seconds(partial(learner.epoch, number), device) for number in range(2, STEPS + 2))
     learner.validate(data.val, 1)
     return {"step": step, "image": _seconds(lambda: learner.validate(data.val, 1), device) / len(data.val)}
-
-
-def _pass(learner: Learner, epoch: int) -> None:
-    for _ in learner.go_on(learner.begin(epoch)):
-        pass
 
 
 def _random_data(run: Run, classes: int) -> PreparedData:

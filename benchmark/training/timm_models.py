@@ -17,6 +17,31 @@ def names() -> tuple[str, ...]:
     return tuple(timm.list_models())
 
 
+def with_weights() -> frozenset[str]:
+    """The architectures for which timm has pretrained weights."""
+    import timm
+
+    return frozenset(name.partition(".")[0] for name in timm.list_pretrained())
+
+
+def tags(name: str) -> tuple[str, ...]:
+    """The tags of the weights that timm has for an architecture, its default first."""
+    import timm
+
+    found = timm.list_pretrained(f"{name}.*")
+    known = get_cfg(name)
+    default = f"{name}.{known.tag}" if known is not None and known.tag else ""
+    return tuple(each.partition(".")[2] for each in sorted(found, key=lambda each: (each != default, each)))
+
+
+def get_cfg(name: str) -> Any:
+    """timm's ``PretrainedCfg`` of a name with or without a tag: where weights are, and how they want their images;
+    ``None`` where it has none."""
+    from timm.models import get_pretrained_cfg
+
+    return get_pretrained_cfg(name)
+
+
 def make(name: str, model_args: Mapping[str, Any], image_size: int, channels: int, classes: int) -> nn.Module:
     """A network with random weights; one whose weights depend on the image's size is made for ``image_size``.
 
@@ -25,9 +50,8 @@ def make(name: str, model_args: Mapping[str, Any], image_size: int, channels: in
         TypeError: an argument that the network does not have.
     """
     import timm
-    from timm.models import get_pretrained_cfg
 
-    known = get_pretrained_cfg(name)
+    known = get_cfg(name)
     sized: dict[str, Any] = {"img_size": image_size} if known is not None and known.fixed_input_size else {}
     network: nn.Module = timm.create_model(
         name, pretrained=False, num_classes=classes, in_chans=channels, **sized, **model_args

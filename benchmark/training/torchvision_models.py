@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmark.weights import WeightsFacts
+
 _SIZE_ARGUMENT = {"vit": "image_size", "maxvit": "input_size"}
 _EXPLICIT_INIT = {"googlenet", "inception_v3"}
 """They warn when they are left to choose their initialisation; the choice stays what it is by default today."""
@@ -54,3 +56,34 @@ def _make_grey(network: nn.Module) -> None:
     with torch.no_grad():
         first.weight = nn.Parameter(first.weight.sum(dim=1, keepdim=True))
     first.in_channels = 1
+
+
+def with_weights() -> frozenset[str]:
+    """The classifiers for which torchvision has pretrained weights."""
+    return frozenset(name for name in names() if weights(name) is not None)
+
+
+def weights(name: str) -> Any:
+    """torchvision's default weights of a classifier (a member of its ``WeightsEnum``), or ``None``."""
+    import torchvision
+
+    try:
+        return torchvision.models.get_model_weights(name).DEFAULT
+    except (ValueError, AttributeError):
+        return None
+
+
+def wanted_input(name: str) -> WeightsFacts:
+    """How the network with those weights wants its images; without a digest."""
+    found = weights(name)
+    if found is None:
+        return WeightsFacts()
+    asked = found.transforms()
+    # GoogLeNet and Inception v3 would map what is normalised for ImageNet to this themselves (transform_input).
+    half = (0.5,) * 3 if name in _EXPLICIT_INIT else None
+    return WeightsFacts(
+        mean=half or tuple(asked.mean),
+        std=half or tuple(asked.std),
+        interpolation=asked.interpolation.value,
+        crop_pct=asked.crop_size[0] / asked.resize_size[0],
+    )
