@@ -217,7 +217,7 @@ def test_every_known_name_leads_somewhere_and_every_network_is_listed_once() -> 
         ("torchvision/resnet19", "'torchvision/resnet18'"),
         ("lenet", "'lenet5'"),
         ("hf-hub:timm/resnet18", "'timm/resnet18'"),
-        ("resnet18.a1_in1k", "'resnet18'"),
+        ("resnet19.a1_in1k", "'resnet18'"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_one(model: str, near: str) -> None:
@@ -239,9 +239,9 @@ def test_an_unknown_name_is_refused_with_the_nearest_one(model: str, near: str) 
         ("torchvision/densenet121", {"growth_rate": 8}, "may not have 'growth_rate': densenet121 sets it itself"),
         ("resnet18", {"num_classes": 3}, "may not have 'num_classes'"),
         ("vit_tiny_patch16_224", {"img_size": 32}, "may not have 'img_size': the key image_size decides it"),
-        ("resnet18", {"pretrained": True}, "weights are always random"),
-        ("resnet18", {"checkpoint_path": "x.pth"}, "weights are always random"),
-        ("resnet18", {"pretrained_cfg_overlay": {}}, "weights are always random"),
+        ("resnet18", {"pretrained": True}, "the key pretrained decides it"),
+        ("resnet18", {"checkpoint_path": "x.pth"}, "the key pretrained decides it"),
+        ("resnet18", {"pretrained_cfg_overlay": {}}, "the key pretrained decides it"),
     ],
 )
 def test_a_wrong_argument_is_named_with_what_would_be_right(model: str, args: dict[str, Any], message: str) -> None:

@@ -423,3 +423,34 @@ def test_a_job_without_its_weights_says_so(
 def bare(run: Run, bench: Bench, place: Path) -> tuple[int, RunDir, str]:
     """A job whose launcher forgot the channel."""
     return job(run, bench.data(), place, ("/usr/bin/env", "-u", "SM_CHANNEL_WEIGHTS", sys.executable))
+
+
+def test_a_team_unfreezes_together(bench: Bench, tmp_path: Path) -> None:
+    """Of a network without batch normalisation, so that the shares of a batch do not matter."""
+    keys = {"model": "test_convnext", "freeze": "backbone", "augment": "flip", "head_lr": 0.01, "optimizer": "sgd"}
+    runs = {
+        "alone": bench.run(**keys, unfreeze_epoch=1),
+        "together": bench.run(**keys, unfreeze_epoch=1, processes=2),
+        "frozen": bench.run(**keys, processes=2),
+    }
+    losses = {}
+    for name, run in runs.items():
+        code, rundir, log = job(run, bench.data(), tmp_path / name, **variables(bench, run, tmp_path / "f"))
+        assert code == 0, log
+        losses[name] = [event.metrics["train/loss"] for event in rundir.read_events()]
+    assert losses["together"] == pytest.approx(losses["alone"], rel=1e-3)
+    assert losses["frozen"][:1] == losses["together"][:1]
+    assert losses["frozen"][2] != pytest.approx(losses["together"][2], rel=1e-2)
+
+
+def test_a_team_probes_the_features_that_one_process_keeps(bench: Bench, tmp_path: Path) -> None:
+    found = []
+    for processes in (1, 2):
+        run = bench.run(freeze="backbone", processes=processes)
+        code, rundir, log = job(run, bench.data(), tmp_path / str(processes), **variables(bench, run, tmp_path / "f"))
+        assert code == 0, log
+        result = rundir.read_result()
+        assert result is not None
+        found.append(quality(result.metrics))
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
+    assert len(list((tmp_path / "f").glob("*.features"))) == 1

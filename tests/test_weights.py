@@ -25,6 +25,7 @@ from benchmark.data.datasets import DataFacts, inspect, prepare
 from benchmark.data.images import fit
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import RunDir
+from benchmark.training.models import build
 from benchmark.weights import WeightsFacts, WeightsSpec
 from launch.fast_local import job_environment
 from launch.training_job import Bucket, Inputs, Site, request
@@ -200,6 +201,32 @@ def test_everything_that_is_wrong_is_told_with_the_model_and_a_remedy(
     assert "HF_HUB_OFFLINE" in remedy
     assert "pretrained: ./weights.safetensors" in remedy
     assert not list((tmp_path / "cache" / "weights").glob("*.json")), "it is asked for again the next time"
+
+
+def test_what_lies_in_the_libraries_own_caches_is_taken_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a copy from a machine with a network leaves it there."""
+    hub = tmp_path / "hub" / "hub" / "models--timm--test_resnet.r160_in1k"
+    (hub / "refs").mkdir(parents=True)
+    (hub / "refs" / "main").write_text("a" * 40)
+    (hub / "snapshots" / ("a" * 40)).mkdir(parents=True)
+    weights_file(hub / "snapshots" / ("a" * 40) / "model.safetensors", classes=1000, size=160)
+    checkpoints = tmp_path / "torch" / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    network = build("torchvision/squeezenet1_1", {}, 64, 3, 1000)
+    torch.save(network.state_dict(), checkpoints / "squeezenet1_1-b8a52dc0.pth")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    known = [spec(""), spec("r160_in1k"), spec("", "test_resnet.r160_in1k"), spec("test_resnet.r160_in1k")]
+    other = spec("", "torchvision/squeezenet1_1", image_size=64)
+    found = obtaining.obtain([*known, other], tmp_path / "cache")
+    assert [each.error for each in found.values()] == [None] * 5
+    assert len({found[each].digest for each in known}) == 1, "the same weights, however they are named"
+    assert found[known[0]].crop_pct == 0.95
+    assert (found[other].interpolation, found[other].crop_pct) == ("bilinear", 224 / 256)
+    assert found[other].mean == (0.485, 0.456, 0.406)
 
 
 def closed_port() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +39,14 @@ class Bench:
 
     @classmethod
     def make(cls, cache: Path) -> Bench:
-        weights_file(cache / "given.safetensors")
+        cache.mkdir(exist_ok=True)
         return cls(cache)
 
     def run(self, spec: DataSpec = SPEC, model: str = MODEL, **keys: Any) -> Run:
         """A resolved run with pretrained weights."""
         facts = datasets.inspect(spec, self.cache)
-        file = str(self.cache / "given.safetensors")
+        path = self.cache / f"{model}.safetensors"
+        file = str(path if path.exists() else weights_file(path, model))
         wanted = WeightsSpec(model, "{}", file, 32, spec.planes, spec.classes)
         found = obtaining.obtain([wanted], self.cache)[wanted]
         assert not found.error, found.error
@@ -70,6 +70,3 @@ class Bench:
 
     def weights(self, run: Run) -> Path:
         return directory(run.weights_digest, self.cache)
-
-
-Changed = Callable[..., Run]
