@@ -125,6 +125,7 @@ matrix:
   - {{pretrained: false, epochs: 5, lr: 3e-3}}
   - {{pretrained: "{FILE}", epochs: 5, lr: 1e-3, layer_decay: 0.9}}
   - {{pretrained: "{FILE}", freeze: backbone, epochs: 30, lr: [1e-2, 3e-2], seed: [0, 1]}}
+  - {{pretrained: "{FILE}", recipe: [finetune, linear-probe]}}
 launch: {{profile: false}}
 tracking: {{uri: "sqlite:///mlflow.db"}}
 """)
@@ -147,10 +148,12 @@ def test_what_was_learnt_on_imagenet_helps_on_a_few_pictures(home: Path, cache: 
     assert scratch < 0.5
     assert tuned > scratch + 0.3
     assert min(probes) > 0.85 > scratch + 0.3
+    assert accuracy[FILE.name, "none", 2e-4] > scratch + 0.3, "recipe finetune"
+    assert accuracy[FILE.name, "backbone", 3e-3] > 0.85, "recipe linear-probe"
     logs = [log for log in each_log(home) if "features" in log]
-    assert len(logs) == 4
+    assert len(logs) == 5
     assert sum("features of 448 images computed" in log for log in logs) == 1
-    assert sum("from the cache, no image goes through the backbone" in log for log in logs) == 3
+    assert sum("from the cache, no image goes through the backbone" in log for log in logs) == 4
 
 
 def each_log(home: Path) -> list[str]:
