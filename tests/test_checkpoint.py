@@ -104,7 +104,7 @@ class Attempt:
         self.checkpoints.save(now)
         self.die_at("within" if now.step else "after", now.step or now.epoch)
 
-    def wish(self, step: int) -> Wish:
+    def wish(self, step: int, last: bool) -> Wish:
         self.steps += 1
         return "save" if self.until == ("within", step) or step == self.saves_after else "nothing"
 

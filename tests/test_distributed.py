@@ -37,10 +37,10 @@ import os, signal, sys, time
 sys.path.insert(0, {root!r})
 from benchmark.training import job, portions
 
-def harmful(self, number, unharmed=portions.Portions.epoch):
-    if number == 3 and os.environ["RANK"] == "{rank}":
+def harmful(self, progress, unharmed=portions.Portions.epoch):
+    if progress.epoch == 3 and os.environ["RANK"] == "{rank}":
         {harm}
-    return unharmed(self, number)
+    return unharmed(self, progress)
 
 portions.Portions.epoch = harmful
 sys.exit(job.main())
@@ -314,6 +314,41 @@ def test_a_job_that_is_killed_leaves_nobody_and_goes_on_with_the_same_bits(
         wait_for(lambda: job.poll().status == "ended")
     assert "going on after epoch 2" in rundir.log_path(2).read_text()
     assert bits(rundir) == bits(undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keys", [{}, {"accumulate": 2, "ema_decay": 0.9, "mixup": 0.2, "policy": "trivial"}], ids=str)
+def test_processes_that_die_within_an_epoch_go_on_together_with_the_same_bits(
+    keys: dict[str, object], base: Run, data: Path, tmp_path: Path
+) -> None:
+    """Of 90 steps, 50 are in a checkpoint when the first process dies."""
+    run = dataclasses.replace(base, batch_size=4, epochs=2, lr=1e-3, **keys)
+    marker = tmp_path / "marker"
+    variables = {"BENCHMARK_CHECKPOINT_SECONDS": "0", "BENCHMARK_FAILPOINT": f"job.within:{marker}"}
+    process, rundir = begin(run, data, tmp_path / "run", **variables)
+    assert process.wait(120) != 0
+    assert marker.exists()
+    failure = rundir.read_failure()
+    assert failure is not None
+    assert failure.kind == "killed"
+    assert [path.name for path in rundir.checkpoint.glob("*.pt")] == ["epoch-00000-000050.pt"]
+    rundir.clear_failure()
+    again = train(run, data, tmp_path / "run")
+    assert "going on after epoch 0 and 50 steps" in again.log_path(1).read_text()
+    assert bits(again) == bits(train(run, data, tmp_path / "undisturbed"))
+
+
+@pytest.mark.slow
+def test_processes_that_are_asked_to_stop_save_a_step_that_they_agree_on(base: Run, data: Path, tmp_path: Path) -> None:
+    run = dataclasses.replace(base, batch_size=4, epochs=30, lr=1e-3)
+    process, rundir = begin(run, data, tmp_path / "run")
+    wait_for(lambda: len(rundir.read_events()) >= 1)
+    process.terminate()
+    assert process.wait(60) == 1
+    failure = rundir.read_failure()
+    assert failure is not None
+    assert failure.kind == "stopped"
+    assert any("-" in path.stem.removeprefix("epoch-") for path in rundir.checkpoint.glob("*.pt")), "within an epoch"
 
 
 def server(launcher: FastLocal) -> int | None:

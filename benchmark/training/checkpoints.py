@@ -46,8 +46,8 @@ class Keeper(Protocol):
 
     def save(self, now: Checkpoint) -> None: ...
 
-    def wish(self, step: int) -> Wish:
-        """Whether to save after this step of an epoch, and whether to stop then."""
+    def wish(self, step: int, last: bool) -> Wish:
+        """Whether to save after this step of an epoch, which may be its ``last``, and whether to stop then."""
         ...
 
     def patience(self) -> AbstractContextManager[None]:
@@ -64,7 +64,7 @@ class NoCheckpoints:
     def save(self, now: Checkpoint) -> None:
         pass
 
-    def wish(self, step: int) -> Wish:
+    def wish(self, step: int, last: bool) -> Wish:
         return "nothing"
 
     def patience(self) -> AbstractContextManager[None]:
@@ -91,10 +91,10 @@ class Following:
         if store := self.store:
             self.pace.save(lambda: store.save(now))
 
-    def wish(self, step: int) -> Wish:
+    def wish(self, step: int, last: bool) -> Wish:
         if self.team.size == 1:
             return self.pace.wish()
-        if step % TOGETHER:
+        if step % TOGETHER and not last:
             return "nothing"
         wishes = self.team.gather(self.pace.wish())
         return "stop" if "stop" in wishes else wishes[0]

@@ -113,7 +113,7 @@ class Training:
             started = time.perf_counter()
             for _ in self.learner.go_on(progress):
                 reach("job.step")
-                if (wish := self.keeper.wish(progress.done)) != "nothing":
+                if (wish := self.keeper.wish(progress.done, progress.over)) != "nothing":
                     self.seconds += time.perf_counter() - started
                     self._save_within(progress, stop=wish == "stop")
                     started = time.perf_counter()
