@@ -20,7 +20,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Collection, Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -151,9 +151,22 @@ class _Mirror:
                     saved = time.monotonic()
 
     def _downloads(self, missing: list[str]) -> Generator[tuple[str, Kept], None, None]:
+        """As they come; after the first that fails no other is begun, and those that succeed are told before it raises."""
         with ThreadPoolExecutor(THREADS) as pool:
             for start in range(0, len(missing), WINDOW):
-                yield from pool.map(self._download, missing[start : start + WINDOW])
+                futures = [pool.submit(self._download, key) for key in missing[start : start + WINDOW]]
+                failed: Future[tuple[str, Kept]] | None = None
+                for each in as_completed(futures):
+                    if each.cancelled():
+                        continue
+                    if each.exception() is None:
+                        yield each.result()
+                    elif failed is None:
+                        failed = each
+                        for other in futures:
+                            other.cancel()
+                if failed:
+                    failed.result()
 
     def _download(self, key: str) -> tuple[str, Kept]:
         path, partly, stored = self.root / key, self.root / f".{secrets.token_hex(8)}", self.listed[key]
