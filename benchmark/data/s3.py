@@ -151,7 +151,7 @@ class _Mirror:
                     saved = time.monotonic()
 
     def _downloads(self, missing: list[str]) -> Generator[tuple[str, Kept], None, None]:
-        """As they come; after the first that fails no other is begun, and those that succeed are told before it raises."""
+        """As they come; after the first that fails no other is begun, and it raises when those that are have ended."""
         with ThreadPoolExecutor(THREADS) as pool:
             for start in range(0, len(missing), WINDOW):
                 futures = [pool.submit(self._download, key) for key in missing[start : start + WINDOW]]
