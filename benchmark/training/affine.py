@@ -10,7 +10,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
 Matrix = list[list[float]]
 
@@ -31,16 +30,24 @@ def inverse_turn(degrees: float) -> Matrix:
     return [[cosine, -sine, 0.0], [sine, cosine, 0.0]]
 
 
-def grids(matrices: Tensor, height: int, width: int) -> Tensor:
-    """Where the pixels come from, as ``grid_sample`` wants it: (n, height, width, 2) for ``matrices`` (n, 2, 3)."""
+def moved(images: Tensor, matrices: Tensor) -> Tensor:
+    """Each of the images, uint8 (n, height, width, channels), by its own of the ``matrices``, float32 (n, 2, 3)."""
+    count, height, width, channels = images.shape
+    columns, rows = _sources(matrices, height, width)
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    start = torch.arange(count, device=images.device)[:, None] * (height * width)
+    places = (start + rows * width + columns).masked_fill_(~inside, 0)
+    found = images.reshape(-1, channels).index_select(0, places.view(-1)) * inside.view(-1, 1)
+    return found.view(count, height, width, channels)
+
+
+def _sources(matrices: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Column and row that each pixel comes from, int64 (n, height * width) each.  The steps and their rounding are
+    those of torchvision's grid and of torch's ``grid_sample``."""
     places = torch.ones(height, width, 3, device=matrices.device)
     places[..., 0] = torch.linspace((1.0 - width) * 0.5, (width - 1.0) * 0.5, width, device=matrices.device)
     places[..., 1] = torch.linspace((1.0 - height) * 0.5, (height - 1.0) * 0.5, height, device=matrices.device)[:, None]
-    scaled = matrices.transpose(1, 2) / torch.tensor([0.5 * width, 0.5 * height], device=matrices.device)
-    return (places.view(1, -1, 3) @ scaled).view(-1, height, width, 2)
-
-
-def moved(images: Tensor, grid: Tensor) -> Tensor:
-    """uint8 (n, channels, height, width)."""
-    found = grid_sample(images.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return found.round_().to(torch.uint8)
+    sides = torch.tensor([width, height], dtype=torch.float32, device=matrices.device)
+    grid = places.view(1, -1, 3) @ (matrices.transpose(1, 2) / (0.5 * sides))
+    found = ((grid + 1) * sides - 1).mul_(0.5).round_().to(torch.int64)
+    return found[..., 0], found[..., 1]

@@ -50,7 +50,8 @@ def posterize(images: Tensor, strengths: Tensor, signed: Tensor) -> Tensor:
 
 def solarize(images: Tensor, strengths: Tensor, signed: Tensor) -> Tensor:
     """Inverts what is at least as bright as ``strengths``, where white is 1."""
-    return torch.where(images >= _column(strengths) * 255, 255 - images, images)
+    least = (_column(strengths) * 255).ceil().to(torch.uint8)
+    return torch.where(images >= least, 255 - images, images)
 
 
 def autocontrast(images: Tensor, strengths: Tensor, signed: Tensor) -> Tensor:

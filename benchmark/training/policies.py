@@ -20,7 +20,7 @@ import torch
 from torch import Generator, Tensor
 
 from benchmark.run import Policy
-from benchmark.training.affine import grids, inverse_shear, inverse_shift, inverse_turn, moved
+from benchmark.training.affine import inverse_shear, inverse_shift, inverse_turn, moved
 from benchmark.training.colour import OPERATIONS as COLOURS
 from benchmark.training.share import Share
 from benchmark.training.transforms import Draws
@@ -99,22 +99,23 @@ def change(images: Tensor, space: Space, operations: Tensor, bins: Tensor, signs
         operations, bins, signs: int64 (n,) on the CPU: which operation, how strong from 0 to ``BINS`` - 1, and whether
             in the other direction (1), for those that have one.
     """
-    planes = images.permute(0, 3, 1, 2)
-    changed = planes.clone()
-    height, width = planes.shape[2:]
+    changed = images.clone()
+    height, width = images.shape[1:3]
     moves = _indices(operations, range(1, 1 + len(_MOVES)))
     if len(moves):
-        table = _grids(space, height, width)[operations[moves] - 1, signs[moves], bins[moves]]
+        matrices = _matrices(space, height, width)[operations[moves] - 1, signs[moves], bins[moves]]
         there = moves.to(images.device)
-        changed[there] = moved(planes[there], grids(table.to(images.device), height, width))
+        changed.index_copy_(0, there, moved(images.index_select(0, there), matrices.to(images.device)))
     for number, (name, colour) in enumerate(COLOURS.items(), start=1 + len(_MOVES)):
         chosen = _indices(operations, range(number, number + 1))
         if len(chosen):
             strengths = space.strengths(name, 0)[bins[chosen]]
             signed = strengths * (1 - 2 * signs[chosen])
             there = chosen.to(images.device)
-            changed[there] = colour(planes[there], strengths.to(images.device), signed.to(images.device))
-    return changed.permute(0, 2, 3, 1)
+            planes = images.index_select(0, there).permute(0, 3, 1, 2)
+            found = colour(planes, strengths.to(images.device), signed.to(images.device))
+            changed.index_copy_(0, there, found.permute(0, 2, 3, 1))
+    return changed
 
 
 def _indices(operations: Tensor, wanted: range) -> Tensor:
@@ -122,12 +123,12 @@ def _indices(operations: Tensor, wanted: range) -> Tensor:
 
 
 @cache
-def _grids(space: Space, height: int, width: int) -> Tensor:
+def _matrices(space: Space, height: int, width: int) -> Tensor:
     """Every move as the matrix from a place to where its pixel comes from: (moves, 2 signs, BINS, 2, 3)."""
-    return torch.stack([_matrices(space, name, height, width) for name in _MOVES])
+    return torch.stack([_matrices_of(space, name, height, width) for name in _MOVES])
 
 
-def _matrices(space: Space, name: str, height: int, width: int) -> Tensor:
+def _matrices_of(space: Space, name: str, height: int, width: int) -> Tensor:
     strengths = space.strengths(name, height if name.endswith("Y") else width).tolist()
     both = [[_MOVES[name](sign * each) for each in strengths] for sign in (1, -1)]
     corner = torch.tensor([width * 0.5, height * 0.5]).double()
