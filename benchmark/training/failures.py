@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from benchmark.data.datacache import DataError
 from benchmark.rundir import Failure, FailureKind
 from benchmark.training.loop import Diverged
 from benchmark.training.models import ModelError
@@ -44,7 +45,7 @@ class Stopped(BaseException):
 KINDS: tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...] = (
     ((Diverged, NotANumber), "diverged"),
     ((MemoryError, torch.OutOfMemoryError), "oom"),
-    ((DataMismatch,), "data"),
+    ((DataMismatch, DataError), "data"),
     ((ModelError, OptimError, DeviceMissing, TeamError), "config"),
     ((PeerLost,), "killed"),
     ((Stopped,), "stopped"),
