@@ -30,11 +30,15 @@ FACTS_VERSION = 1
 
 @dataclass(frozen=True)
 class Source:
-    """``load`` gives the images.  ``stamp`` changes when they may have; ``None``: facts are not kept, since ``load`` is
-    fast when nothing has changed."""
+    """``load`` gives the images.  ``stamp`` changes when they may have; ``None``, or none given: facts are not kept,
+    since ``load`` is fast when nothing has changed."""
 
     load: Callable[[DataSpec, Path], ImageSet]
-    stamp: Callable[[DataSpec, Path], str] | None
+    stamp: Callable[[DataSpec, Path], str | None]
+
+
+def _none(spec: DataSpec, cache: Path) -> None:
+    """The stamp of images that are files, each of which is looked at."""
 
 
 SOURCES: Mapping[str, Source] = {
@@ -45,8 +49,8 @@ SOURCES: Mapping[str, Source] = {
     "synthetic": Source(
         lambda spec, cache: arrays.synthetic_images(spec), lambda spec, cache: arrays.stamp(spec.source)
     ),
-    "folder": Source(folder.load, None),
-    "s3": Source(s3.load, None),
+    "folder": Source(folder.load, _none),
+    "s3": Source(s3.load, _none),
     "torchvision": Source(vision.load, vision.stamp),
 }
 
@@ -58,9 +62,10 @@ def inspect(spec: DataSpec, cache: Path) -> DataFacts:
         DataError: the data cannot be used, or the cache cannot be written.
     """
     source = SOURCES[spec.source]
-    if source.stamp is None:
+    stamp = source.stamp(spec, cache)
+    if stamp is None:
         return _checked(spec, cache).facts()
-    path = _facts_path(spec, source.stamp(spec, cache), cache)
+    path = _facts_path(spec, stamp, cache)
     known = _read_facts(path)
     return known if known is not None else _write_facts(path, _checked(spec, cache).facts(), cache)
 
