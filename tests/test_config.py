@@ -183,7 +183,7 @@ def test_an_address_without_a_secret_is_accepted(uri):
     [
         (
             "CIFAR10",
-            "7: unknown data 'CIFAR10'; allowed: fashion-mini, digits, synthetic, folder, csv, npz, hf, s3, torchvision",
+            "7: unknown data 'CIFAR10'; allowed: fashion-mini, digits, synthetic, folder, csv, npz, hf, s3, torch",
         ),
         ("folder", "7: folder data need a path"),
         ("csv", "7: csv data need a path, for example {source: csv, path: ./images.csv}"),
