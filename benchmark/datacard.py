@@ -40,6 +40,7 @@ class DataCard:
     shapes: Mapping[tuple[int, int, int], int]
     duplicates: Duplicates
     sheet: Callable[[], bytes]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: DataSpec, cache: Path) -> DataCard:
@@ -54,7 +55,9 @@ class DataCard:
             name: np.bincount(data.labels[parts == part], minlength=len(data.classes)).tolist()
             for part, name in enumerate(NAMES)
         }
-        return cls(spec, data.facts(), counts, data.images.shapes(), duplicates.find(data), lambda: _sheet(data))
+        return cls(
+            spec, data.facts(), counts, data.images.shapes(), duplicates.find(data), lambda: _sheet(data), data.notes
+        )
 
     @property
     def imbalance(self) -> float:
@@ -64,7 +67,7 @@ class DataCard:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a user should think about before training."""
-        found = []
+        found = list(self.notes)
         if self.imbalance >= IMBALANCED:
             found.append(
                 f"the largest class has {self.imbalance:.1f} times the training images of the smallest: rank by "

@@ -22,8 +22,19 @@ def available_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     Args:
         proc, cgroups: where the kernel's files are.
     """
-    rooms = [*_free(proc), *(room for group in _groups(proc, cgroups) for room in _allowed(group))]
+    rooms = [*_meminfo(proc, "MemAvailable:"), *(room for group in _groups(proc, cgroups) for room in _allowed(group))]
     return max(0, min(rooms)) if rooms else _unknown()
+
+
+def total_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
+    """Bytes of memory that this process's machine or container has; where the system does not tell, what is built in.
+
+    Args:
+        proc, cgroups: where the kernel's files are.
+    """
+    limits = (_number(group / name) for group in _groups(proc, cgroups) for name in LIMITS)
+    rooms = [*_meminfo(proc, "MemTotal:"), *(limit for each in limits for limit in each)]
+    return min(rooms) if rooms else 2 * _unknown()
 
 
 def out_of_memory_kills(proc: Path = PROC) -> int:
@@ -34,10 +45,11 @@ def out_of_memory_kills(proc: Path = PROC) -> int:
     return 0
 
 
-def _free(proc: Path) -> Iterator[int]:
+def _meminfo(proc: Path, wanted: str) -> Iterator[int]:
+    """Bytes of one of the kernel's counts; nothing where it does not tell."""
     for line in _lines(proc / "meminfo"):
         name, value, *_ = [*line.split(), "", ""]
-        if name == "MemAvailable:" and value.isdigit():
+        if name == wanted and value.isdigit():
             yield int(value) * 1024
 
 

@@ -48,22 +48,33 @@ def key(default: Any, description: str, *, introduced: Any = dataclasses.MISSING
 class DataSpec:
     """Where images come from.  Its digest, not its path, is part of a run's identity."""
 
-    source: Literal["fashion-mini", "digits", "synthetic", "folder", "s3", "torchvision"] = key(
-        "fashion-mini", "fashion-mini, digits, synthetic, folder, s3 or torchvision"
+    source: Literal["fashion-mini", "digits", "synthetic", "folder", "csv", "npz", "hf", "s3", "torchvision"] = key(
+        "fashion-mini", "fashion-mini, digits, synthetic, folder, csv, npz, hf, s3 or torchvision"
     )
-    name: str = key("", "torchvision: the data set's class, such as CIFAR10; elsewhere a label for reports")
+    name: str = key(
+        "",
+        "torchvision: the data set's class, such as CIFAR10; hf: its name on the hub, where no path is given; "
+        "elsewhere a label for reports",
+    )
     path: str = key(
         "",
-        "folder: the directory of images; s3: its address, s3://bucket/prefix; torchvision: where its raw files lie or "
-        "are downloaded to",
+        "folder: the directory of images; csv: the table; npz: the file; hf: the folder that save_to_disk wrote; s3: "
+        "its address, s3://bucket/prefix; torchvision: where its raw files lie or are downloaded to",
     )
+    image_column: str = key(
+        "", "csv: column of the paths, by default path, image, file or filename; hf: of the images, by default the one"
+    )
+    label_column: str = key(
+        "", "csv: column of the classes, by default label, class or target; hf: by default the one of classes"
+    )
+    split_column: str = key("", "csv: column of train, val and test, by default split, where there is one")
     val_fraction: float = key(0.1, "share of the training images set aside for validation", gt=0, lt=1)
-    test_fraction: float = key(
-        0.2, "folder or s3 without a test split: share of all images set aside for it", gt=0, lt=1
-    )
+    test_fraction: float = key(0.2, "data without a test split: share of all images set aside for it", gt=0, lt=1)
     split_seed: int = key(0, "seed of the splits (never the run's seed)", ge=0)
     duplicates: Literal["refuse", "allow"] = key(
-        "refuse", "folder, s3: whether equal images may stand in several splits, so that what is tested was trained on"
+        "refuse",
+        "folder, csv, npz, hf, s3: whether equal images may stand in several splits, so that what is tested was "
+        "trained on",
     )
     train_size: int = key(1000, "synthetic: number of training images, validation included", ge=2)
     test_size: int = key(500, "synthetic: number of test images", ge=1)
@@ -75,7 +86,7 @@ class DataSpec:
     @property
     def label(self) -> str:
         """What reports call this data set."""
-        if self.source in ("folder", "s3"):
+        if self.source in ("folder", "csv", "npz", "hf", "s3"):
             return self.name or self.path.rstrip("/").rsplit("/", 1)[-1]
         return self.name or self.source
 

@@ -27,6 +27,8 @@ CODE = (
     "benchmark/data/images.py",
     "benchmark/data/imageset.py",
     "benchmark/data/prepared.py",
+    "benchmark/data/rows.py",
+    "benchmark/data/shards.py",
     "benchmark/data/splits.py",
     "benchmark/data/telling.py",
     "benchmark/training/*.py",

@@ -183,12 +183,23 @@ def test_an_address_without_a_secret_is_accepted(uri):
     [
         (
             "CIFAR10",
-            "7: unknown data 'CIFAR10'; allowed: fashion-mini, digits, synthetic, folder, s3, torchvision; a directory",
+            "7: unknown data 'CIFAR10'; allowed: fashion-mini, digits, synthetic, folder, csv, npz, hf, s3, torch",
         ),
         ("folder", "7: folder data need a path"),
+        ("csv", "7: csv data need a path, for example {source: csv, path: ./images.csv}"),
+        ("{source: npz}", "7: npz data need a path"),
+        ("hf", "7: hf data need a path or a name, for example {source: hf, path: ./saved}"),
+        (
+            "{source: npz, path: x, label_column: y}",
+            "44: label_column does nothing for npz data, it belongs to csv, hf",
+        ),
+        ("{source: csv, path: s3://b-b/c}", "27: path of csv data is a place on this machine; for S3 write source: s3"),
         ("{source: torchvision}", "7: torchvision data need a name"),
         ("{source: sythetic}", "16: source cannot be 'sythetic'; allowed: fashion-mini"),
-        ("{source: digits, path: x}", "30: path does nothing for digits data, it belongs to folder, s3, torchvision"),
+        (
+            "{source: digits, path: x}",
+            "30: path does nothing for digits data, it belongs to folder, csv, npz, hf, s3, torch",
+        ),
         ("{source: synthetic, classes: 1}", "36: classes must be a whole number at least 2, not 1"),
         ("{source: digits, seed: 3}", "24: unknown key 'seed'"),
         ("[digits]", "7: this must be a mapping of keys to values, not ['digits']"),

@@ -482,7 +482,7 @@ def test_a_wrong_address_is_an_error_at_its_place(path: str, expected: str) -> N
     ("data", "expected"),
     [
         ("s3", "s3 data need a path, for example {source: s3, path: s3://my-bucket/photos}"),
-        ("{source: folder, path: s3://b-b/c}", "path of folder data is a directory of this machine; for S3 write"),
+        ("{source: folder, path: s3://b-b/c}", "path of folder data is a place on this machine; for S3 write"),
         ("{source: s3, path: s3://b-b/c, planes: 3}", "planes does nothing for s3 data"),
     ],
 )

@@ -9,7 +9,8 @@ import torch
 from benchmark.data import prepared
 from benchmark.data.datasets import DataError, inspect, prepare
 from benchmark.run import DataSpec
-from benchmark.training.torchvision_data import labels_of, pixels, unpack_debian
+from benchmark.training.torchvision_found import unpack
+from benchmark.training.torchvision_samples import labels_of, pixels
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
@@ -32,7 +33,9 @@ def write_mnist(root, name="MNIST", shade=0):
 
 
 def test_an_unknown_name_is_an_error_that_names_the_known_ones(tmp_path):
-    with pytest.raises(DataError, match=r"'ImageNette' is not known here; known are MNIST, .*source: folder"):
+    with pytest.raises(
+        DataError, match=r"'ImageNette' is not known here .did you mean Imagenette.*; known are MNIST, .*source: folder"
+    ):
         inspect(DataSpec("torchvision", name="ImageNette"), tmp_path)
 
 
@@ -77,10 +80,10 @@ def test_debian_files_are_unpacked_once(root, tmp_path):
     source.mkdir()
     (source / "a-ubyte.gz").write_bytes(gzip.compress(b"new"))
     raw = root / "FashionMNIST" / "raw"
-    unpack_debian(source, root)
+    unpack(source, raw)
     assert (raw / "a-ubyte").read_bytes() == b"new"
     (raw / "a-ubyte").write_bytes(b"the user's")
-    unpack_debian(source, root)
+    unpack(source, raw)
     assert (raw / "a-ubyte").read_bytes() == b"the user's"
 
 

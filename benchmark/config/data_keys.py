@@ -20,24 +20,30 @@ from benchmark.data.address import EXAMPLE, SCHEME, Address
 from benchmark.run import DataSpec, Run
 
 _SPLIT = ("source", "name", "val_fraction", "split_seed")
+_OWN = ("path", "test_fraction", "duplicates")
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "fashion-mini": _SPLIT,
     "digits": (*_SPLIT, "test_fraction"),
     "synthetic": (*_SPLIT, "train_size", "test_size", "size", "planes", "classes", "data_seed"),
-    "folder": (*_SPLIT, "path", "test_fraction", "duplicates"),
-    "s3": (*_SPLIT, "path", "test_fraction", "duplicates"),
-    "torchvision": (*_SPLIT, "path"),
+    "folder": (*_SPLIT, *_OWN),
+    "csv": (*_SPLIT, *_OWN, "image_column", "label_column", "split_column"),
+    "npz": (*_SPLIT, *_OWN),
+    "hf": (*_SPLIT, *_OWN, "image_column", "label_column"),
+    "s3": (*_SPLIT, *_OWN),
+    "torchvision": (*_SPLIT, "path", "test_fraction"),
 }
 """Source -> the options it uses; another one is an error, since it would do nothing."""
 
 REQUIRED = {
     "folder": ("path", "{source: folder, path: ./photos}"),
+    "csv": ("path", "{source: csv, path: ./images.csv}"),
+    "npz": ("path", "{source: npz, path: ./images.npz}"),
     "s3": ("path", f"{{source: s3, path: {EXAMPLE}}}"),
     "torchvision": ("name", "{source: torchvision, name: CIFAR10}"),
 }
 RUN_KEYS = ("image_size", "resize", "channels")
 _OTHER_SOURCES = (
-    "a directory of images is written {source: folder, path: …}, one in S3 {source: s3, path: …}, "
+    "a directory of images is written {source: folder, path: …} (also csv, npz, hf), one in S3 {source: s3, path: …}, "
     "a data set of torchvision {source: torchvision, name: …}"
 )
 
@@ -99,7 +105,9 @@ def _check_options(spec: DataSpec, given: Mapping[str, Given], mark: Mark, probl
         users = ", ".join(source for source, options in OPTIONS.items() if key in options)
         problems.add(given[key].mark, f"{key} does nothing for {spec.source} data, it belongs to {users}; leave it out")
     need, example = REQUIRED.get(spec.source, ("source", ""))
-    if not getattr(spec, need):
+    if spec.source == "hf" and not spec.path and not spec.name:
+        problems.add(mark, "hf data need a path or a name, for example {source: hf, path: ./saved}")
+    elif not getattr(spec, need):
         problems.add(mark, f"{spec.source} data need a {need}, for example {example}")
     elif "path" in given and "path" in known:
         _check_path(spec, given["path"], problems)
@@ -112,7 +120,7 @@ def _check_path(spec: DataSpec, path: Given, problems: Problems) -> None:
         except ValueError as error:
             problems.add(path.mark, f"path {error}")
     elif path.value.startswith(SCHEME):
-        problems.add(path.mark, f"path of {spec.source} data is a directory of this machine; for S3 write source: s3")
+        problems.add(path.mark, f"path of {spec.source} data is a place on this machine; for S3 write source: s3")
 
 
 def absolute(path: str, base: Path) -> str:

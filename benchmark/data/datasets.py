@@ -4,8 +4,8 @@
     directory = prepare(spec, image_size=32, channels=facts.channels, resize="crop", cache=cache_directory())
 
 Numpy and Pillow only; scikit-learn's digits, and boto3 for images in S3, are imported when asked for; torchvision's
-data sets come through a child process.  Several processes may call this at once with the same cache: one does the work,
-the others wait for it.
+data sets, and those of the library ``datasets``, come through a child process.  Several processes may call this at once
+with the same cache: one does the work, the others wait for it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmark.data import arrays, duplicates, folder, prepared, s3, vision
+from benchmark.data import arrays, duplicates, folder, hf, listed, npz, prepared, s3, vision
 from benchmark.data.datacache import DataError, cache_directory, locked, replacing, writing
 from benchmark.data.imageset import DataFacts, ImageSet
 from benchmark.run import DataSpec, canonical_json
@@ -30,11 +30,15 @@ FACTS_VERSION = 1
 
 @dataclass(frozen=True)
 class Source:
-    """``load`` gives the images.  ``stamp`` changes when they may have; ``None``: facts are not kept, since ``load`` is
-    fast when nothing has changed."""
+    """``load`` gives the images.  ``stamp`` changes when they may have; ``None``, or none given: facts are not kept,
+    since ``load`` is fast when nothing has changed."""
 
     load: Callable[[DataSpec, Path], ImageSet]
-    stamp: Callable[[DataSpec, Path], str] | None
+    stamp: Callable[[DataSpec, Path], str | None]
+
+
+def _none(spec: DataSpec, cache: Path) -> None:
+    """The stamp of images that are files, each of which is looked at."""
 
 
 SOURCES: Mapping[str, Source] = {
@@ -45,10 +49,17 @@ SOURCES: Mapping[str, Source] = {
     "synthetic": Source(
         lambda spec, cache: arrays.synthetic_images(spec), lambda spec, cache: arrays.stamp(spec.source)
     ),
-    "folder": Source(folder.load, None),
-    "s3": Source(s3.load, None),
+    "folder": Source(folder.load, _none),
+    "csv": Source(listed.load, _none),
+    "npz": Source(npz.load, npz.stamp),
+    "hf": Source(hf.load, hf.stamp),
+    "s3": Source(s3.load, _none),
     "torchvision": Source(vision.load, vision.stamp),
 }
+
+
+CHECKED = ("folder", "csv", "npz", "hf", "s3")
+"""The user's own: of published sets the splits are as they are known."""
 
 
 def inspect(spec: DataSpec, cache: Path) -> DataFacts:
@@ -58,9 +69,10 @@ def inspect(spec: DataSpec, cache: Path) -> DataFacts:
         DataError: the data cannot be used, or the cache cannot be written.
     """
     source = SOURCES[spec.source]
-    if source.stamp is None:
+    stamp = source.stamp(spec, cache)
+    if stamp is None:
         return _checked(spec, cache).facts()
-    path = _facts_path(spec, source.stamp(spec, cache), cache)
+    path = _facts_path(spec, stamp, cache)
     known = _read_facts(path)
     return known if known is not None else _write_facts(path, _checked(spec, cache).facts(), cache)
 
@@ -102,10 +114,10 @@ def prepare(
 def _checked(spec: DataSpec, cache: Path) -> ImageSet:
     """The images, of which none is tested that has been trained on, unless the user allows it."""
     data = load(spec, cache)
-    if spec.source in ("folder", "s3") and spec.duplicates == "refuse" and (leaks := duplicates.find(data).leaks):
+    if spec.source in CHECKED and spec.duplicates == "refuse" and (leaks := duplicates.find(data).leaks):
         raise DataError(
-            f"{spec.path}: {len(leaks)} images stand in more than one split, so that what is tested has been trained "
-            f"on; keep one of each, or write duplicates: allow under data:{duplicates.described(leaks)}"
+            f"{spec.path or spec.name}: {len(leaks)} images stand in more than one split, so that what is tested has "
+            f"been trained on; keep one of each, or write duplicates: allow under data:{duplicates.described(leaks)}"
         )
     return data
 

@@ -95,16 +95,24 @@ def _open(cache: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _known(table: sqlite3.Connection, root: Path, paths: Sequence[Path]) -> dict[Path, FileFacts]:
-    prefix = os.fsencode(root)
+    prefix = os.fsencode(root).rstrip(b"/")
     # "0" follows "/" in ASCII: the range holds everything below the root.
     rows = table.execute("SELECT * FROM files WHERE path > ? AND path < ?", (prefix + b"/", prefix + b"0"))
     kept = {row[0]: (_Stat(*row[1:4]), FileFacts(*row[4:])) for row in rows}
     known = {}
     for path in paths:
         stat, facts = kept.get(os.fsencode(path), (None, None))
-        if facts is not None and _stat(path) == stat:
+        if facts is not None and _is(path, stat):
             known[path] = facts
     return known
+
+
+def _is(path: Path, known: _Stat | None) -> bool:
+    """Whether a file is as it was; one that has gone is not, and is told of when it is read."""
+    try:
+        return _stat(path) == known
+    except OSError:
+        return False
 
 
 def _examine(table: sqlite3.Connection, paths: Sequence[Path]) -> Iterator[_Examined | _Unreadable]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,11 @@ import numpy.typing as npt
 
 from benchmark.data.datacache import DataError
 from benchmark.data.images import Pixels
+from benchmark.data.rows import Joined
 from benchmark.data.splits import NAMES, TEST, TRAIN, Assignment, Labels, Shares, assign
+
+_CHUNK_BYTES = 16 * 2**20
+"""Of images that are looked at together."""
 
 Order = npt.NDArray[np.intp]
 Shape = tuple[int, int, int]
@@ -65,9 +70,9 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """Images of one size in memory or mapped from a file: uint8 (n, height, width, channels)."""
+    """Images of one size in memory or mapped from files: uint8 (n, height, width, channels)."""
 
-    array: npt.NDArray[np.uint8]
+    array: npt.NDArray[np.uint8] | Joined
 
     @property
     def image_size(self) -> int | None:
@@ -83,8 +88,9 @@ class ArrayImages:
 
     def content(self, order: Order) -> str:
         digest = hashlib.sha256(str(self.array.shape[1:]).encode())
-        for start in range(0, len(order), 1024):
-            digest.update(self.array[order[start : start + 1024]].tobytes())
+        chunk = max(1, _CHUNK_BYTES // prod(self.array.shape[1:]))
+        for start in range(0, len(order), chunk):
+            digest.update(self.array[order[start : start + chunk]].tobytes())
         return digest.hexdigest()
 
     def fingerprint(self, index: int) -> str:
@@ -98,7 +104,7 @@ class ArrayImages:
 @dataclass(frozen=True)
 class ImageSet:
     """A source's images with their splits: ``order`` (n,) puts them as training, validation, test; ``labels`` (n,) and
-    ``ids`` are in the source's own order."""
+    ``ids`` are in the source's own order; ``notes`` is what a user should know of them."""
 
     images: Images
     classes: tuple[str, ...]
@@ -106,6 +112,7 @@ class ImageSet:
     ids: tuple[str, ...]
     order: Order
     sizes: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
     def facts(self) -> DataFacts:
         digest = hashlib.sha256(json.dumps([dict(self.sizes), self.classes]).encode())
@@ -123,6 +130,7 @@ def arrange(
     classes: Sequence[str],
     shares: Shares,
     twins: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> ImageSet:
     """A source's images, ``given`` (n,) its own splits, with the missing splits made; images with equal ``twins`` (n,)
     stay together in these.
@@ -135,7 +143,7 @@ def arrange(
     split = assign(given, labels, ids, classes, shares, twins)
     order = np.argsort(split, kind="stable").astype(np.intp)
     sizes = {name: int((split == part).sum()) for part, name in enumerate(NAMES)}
-    return ImageSet(images, tuple(classes), labels, tuple(ids), order, sizes)
+    return ImageSet(images, tuple(classes), labels, tuple(ids), order, sizes, tuple(notes))
 
 
 def given_splits(train: int, test: int) -> Assignment:

@@ -97,7 +97,7 @@ def _class_files(root: Path, parent: Path, part: int) -> list[ImageFile]:
     files: list[ImageFile] = []
     names: dict[str, Path] = {}
     for directory in _directories(parent):
-        name = _text(directory.name)
+        name = printable(directory.name)
         if name in names:
             raise DataError(f"{parent}: two directories are called {name!r}, in different Unicode forms; merge them")
         names[name] = directory
@@ -162,9 +162,9 @@ def _suffixes() -> str:
 
 
 def _id(root: Path, path: Path) -> str:
-    return _text(path.relative_to(root).as_posix())
+    return printable(path.relative_to(root).as_posix())
 
 
-def _text(name: str) -> str:
+def printable(name: str) -> str:
     """In composed form, and printable even where a name is not UTF-8."""
     return unicodedata.normalize("NFC", os.fsencode(name).decode(errors="backslashreplace"))

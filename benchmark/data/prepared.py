@@ -1,9 +1,11 @@
 """A prepared directory: a data set decoded for one size, number of channels and resize policy.  Written and read here.
 
-    images.npy   uint8 (n, size, size, channels), in the order training, validation, test
+    images.npy   uint8 (n, size, size, channels), in the order training, validation, test; large ones in several files,
+                 images-00000.npy and so on (``shards.py``)
     labels.npy   int64 (n,)
     ids.npy      text (n,)
-    data.json    written last: version, digest, classes, sizes of the splits, mean and standard deviation
+    data.json    written last: version, digest, classes, sizes of the splits, mean and standard deviation, and, where
+                 there are several files of images, how many each has
 
 It is made under another name and renamed, so that it is there whole or not at all.  ``mean`` and ``std`` are of the
 training images, for each channel, in units where white is 1; a standard deviation of 0 is given as 1.
@@ -15,23 +17,28 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.data import shards
 from benchmark.data.datacache import DataError
-from benchmark.data.images import ImageError, Pixels, fit, parallel
+from benchmark.data.images import ImageError, Pixels, cores, fit, parallel
 from benchmark.data.imageset import DataFacts, ImageSet, Order
+from benchmark.data.rows import Joined
+from benchmark.data.shards import Stored
 from benchmark.data.telling import counted
 from benchmark.rundir import sync_directory, write_json
 
 PREPARED_VERSION = 1
 """Raised when the files' format or the pixels made from the same image change."""
 
-_CHUNK = 32
-_WINDOW = 64
+_CHUNK = shards.STEP
+_WINDOW, _WINDOW_BYTES = 64, 64 * 2**20
+"""How many decoded chunks may wait to be written, and how many bytes of them."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,10 @@ class Form:
         parts += [self.interpolation] * (self.interpolation not in ("auto", "bilinear"))
         return "-".join(parts + [repr(self.crop_pct)] * (self.crop_pct not in (None, 1.0)))
 
+    @property
+    def image_bytes(self) -> int:
+        return self.size * self.size * self.channels
+
 
 @dataclass(frozen=True)
 class Header:
@@ -62,10 +73,15 @@ class Header:
     sizes: Mapping[str, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    shard_rows: int | None = None
+
+    @property
+    def count(self) -> int:
+        return sum(self.sizes.values())
 
 
 def write(directory: Path, data: ImageSet, facts: DataFacts, form: Form) -> None:
-    """Fills an empty directory.
+    """Fills an empty directory.  Of the images, only those that are being decoded are in memory.
 
     Raises:
         DataError: an image has changed since it was inspected, or cannot be brought to the form.
@@ -73,9 +89,13 @@ def write(directory: Path, data: ImageSet, facts: DataFacts, form: Form) -> None
     """
     _write_array(directory / "labels.npy", data.labels[data.order])
     _write_array(directory / "ids.npy", np.array(data.ids, dtype=np.str_)[data.order])
-    histogram = _write_images(directory / "images.npy", data, form)
+    rows = shards.rows_of_a_file(len(data.order), form.image_bytes)
+    histogram = _write_images(directory, data, form, rows)
     mean, std = _moments(histogram)
-    document = {"digest": facts.digest, "classes": facts.classes, "sizes": dict(facts.sizes), "mean": mean, "std": std}
+    document: dict[str, Any] = {"digest": facts.digest, "classes": facts.classes, "sizes": dict(facts.sizes)}
+    document |= {"mean": mean, "std": std}
+    if rows < len(data.order):
+        document["shard_rows"] = rows
     write_json(directory / "data.json", {"schema_version": PREPARED_VERSION, **document})
     sync_directory(directory)
 
@@ -92,24 +112,38 @@ def read(directory: Path) -> Header:
         if document["schema_version"] != PREPARED_VERSION:
             raise DataError(f"{path}: of version {document['schema_version']}; this program reads {PREPARED_VERSION}")
         lists = {name: tuple(document[name]) for name in ("classes", "mean", "std")}
-        return Header(digest=document["digest"], sizes=document["sizes"], **lists)
+        rows = document.get("shard_rows")
+        return Header(digest=document["digest"], sizes=document["sizes"], shard_rows=rows and int(rows), **lists)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: cannot be read: {error}; delete {directory} and run the command again") from error
 
 
-def arrays(directory: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.str_]]:
-    """Images (mapped from the file; a write would stay in memory), labels and ids.
+def arrays(
+    directory: Path,
+) -> tuple[npt.NDArray[np.uint8] | Joined, npt.NDArray[np.int64], npt.NDArray[np.str_]]:
+    """Images (mapped from the files; a write would stay in memory), labels and ids.
+
+    Raises:
+        DataError: as :func:`stored`.
+    """
+    images, labels, ids = stored(directory)
+    return images.mapped(), labels, ids
+
+
+def stored(directory: Path) -> tuple[Stored, npt.NDArray[np.int64], npt.NDArray[np.str_]]:
+    """The files of the images, labels, and ids (mapped: a million of them are large).
 
     Raises:
         DataError: a file is missing, cut off, or not what ``data.json`` says.
     """
-    count = sum(read(directory).sizes.values())
+    header = read(directory)
+    images = shards.found(directory, header.count, header.shard_rows or header.count)
     try:
-        images = np.load(directory / "images.npy", mmap_mode="c", allow_pickle=False)
-        labels, ids = (np.load(directory / name, allow_pickle=False) for name in ("labels.npy", "ids.npy"))
+        labels = np.load(directory / "labels.npy", allow_pickle=False)
+        ids = np.load(directory / "ids.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{directory}: incomplete: {error}; delete it and run the command again") from error
-    if images.dtype != np.uint8 or images.ndim != 4 or not count == len(images) == len(labels) == len(ids):
+    if not header.count == len(labels) == len(ids):
         raise DataError(f"{directory}: its arrays do not fit data.json; delete it and run the command again")
     return images, labels, ids
 
@@ -117,7 +151,7 @@ def arrays(directory: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64
 def is_whole(directory: Path, digest: str) -> bool:
     """Whether the directory can be used as it is."""
     try:
-        arrays(directory)
+        stored(directory)
         return read(directory).digest == digest
     except DataError:
         return False
@@ -129,21 +163,24 @@ def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
         _flush(file)
 
 
-def _write_images(path: Path, data: ImageSet, form: Form) -> npt.NDArray[np.int64]:
+def _write_images(directory: Path, data: ImageSet, form: Form, rows: int) -> npt.NDArray[np.int64]:
     """Returns the training images' histogram, (channels, 256).
 
     Written in order, not through a memory map: on a full disk a map kills the process, a write is refused.
     """
-    shape = (len(data.order), form.size, form.size, form.channels)
+    count, left = len(data.order), data.sizes["train"]
     histogram = np.zeros((form.channels, 256), dtype=np.int64)
-    left = data.sizes["train"]
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for chunk in _render(data, form):
-            file.write(chunk.tobytes())
-            histogram += _histogram(chunk[: max(left, 0)])
-            left -= len(chunk)
-        _flush(file)
+    chunks = _render(data, form)
+    for number, name in enumerate(shards.names(count, rows)):
+        own = min(rows, count - number * rows)
+        with (directory / name).open("wb") as file:
+            shape = (own, form.size, form.size, form.channels)
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for chunk in islice(chunks, -(-own // _CHUNK)):
+                file.write(chunk.data)
+                histogram += _histogram(chunk[: max(left, 0)])
+                left -= len(chunk)
+            _flush(file)
     return histogram
 
 
@@ -154,7 +191,8 @@ def _render(data: ImageSet, form: Form) -> Iterator[Pixels]:
         return np.stack([_fit(data, index, form) for index in indices.tolist()])
 
     chunks = [data.order[start : start + _CHUNK] for start in range(0, len(data.order), _CHUNK)]
-    return counted(parallel(chunk, chunks, _WINDOW), len(data.order), "decoding images", _CHUNK)
+    window = min(_WINDOW, max(2 * cores(), _WINDOW_BYTES // (_CHUNK * form.image_bytes)))
+    return counted(parallel(chunk, chunks, window), len(data.order), "decoding images", _CHUNK)
 
 
 def _fit(data: ImageSet, index: int, form: Form) -> Pixels:

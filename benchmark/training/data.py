@@ -10,14 +10,16 @@ Images stay 8-bit and mapped from the file, which all processes share; a batch i
 float32.  A batch's memory is (n, height, width, channels), seen as (n, channels, height, width): channels last, which
 convolutions on CPU and GPU prefer.  Where a GPU has room, ``data.train.to(device)`` moves a split there once.
 
-Limits: a split larger than memory is read from disk in random order.
+Images that are too large for memory are read from disk by threads, ahead of the batches (``streamed.py``): the same
+bytes in the same order.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,15 +29,19 @@ import torch
 from torch import Generator, Tensor
 
 from benchmark.data import prepared
+from benchmark.data.shards import Stored
+from benchmark.training.streamed import StreamedImages
 
 Batch = tuple[Tensor, Tensor]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Split:
-    """``images`` uint8 (n, height, width, channels), ``labels`` int64 (n,), ``ids`` text (n,)."""
+    """``images`` uint8 (n, height, width, channels), in memory or read when they are wanted, ``labels`` int64 (n,),
+    ``ids`` text (n,)."""
 
-    images: Tensor
+    images: Tensor | StreamedImages
     labels: Tensor
     ids: npt.NDArray[np.str_]
 
@@ -82,15 +88,14 @@ class Normalize:
 
 
 def load(directory: Path) -> PreparedData:
-    """The data in a prepared directory; images are mapped, not read.
+    """The data in a prepared directory; images are mapped, not read, or where they are large, opened.
 
     Raises:
         DataError: the directory is missing, incomplete or of another version.
     """
     header = prepared.read(directory)
-    images, labels, ids = prepared.arrays(directory)
-    # Mapped "copy on write": torch warns of arrays that cannot be written; nothing here writes.
-    whole = Split(torch.from_numpy(images), torch.from_numpy(labels), ids)
+    images, labels, ids = prepared.stored(directory)
+    whole = Split(_images(images), torch.from_numpy(labels), ids)
     ends = np.cumsum([0, *(header.sizes[name] for name in ("train", "val", "test"))]).tolist()
     train, val, test = (whole.part(slice(start, end)) for start, end in itertools.pairwise(ends))
     mean, std = torch.tensor(header.mean), torch.tensor(header.std)
@@ -107,7 +112,9 @@ def batches(
     share: Callable[[int], slice] | None = None,
 ) -> Iterator[Batch]:
     """Normalised images and their labels (int64), on ``normalize``'s device; arguments as of :func:`raw_batches`."""
-    for images, labels in raw_batches(split, batch_size, order=order, drop_single=drop_single, share=share):
+    device = normalize.device
+    found = raw_batches(split, batch_size, order=order, drop_single=drop_single, share=share, device=device)
+    for images, labels in found:
         yield normalize(images), labels.to(normalize.device, non_blocking=True)
 
 
@@ -119,20 +126,24 @@ def raw_batches(
     drop_single: bool = False,
     share: Callable[[int], slice] | None = None,
     skip: int = 0,
+    device: torch.device = CPU,
 ) -> Iterator[Batch]:
     """Images as they are in the split and their labels (int64), in ``order`` (int64, which images and when) or in the
     split's own.
 
     ``drop_single`` is for training: a last batch of one image is left out (:func:`steps_per_epoch`).  ``share`` says
     which images of a batch of so many are wanted; by default all.  The first ``skip`` batches are passed over.
+    ``device`` is where the images will go.
     """
     count = len(split) if order is None else len(order)
     steps = steps_per_epoch(count, batch_size) if drop_single else -(-count // batch_size)
     order = None if order is None else order.to(split.images.device)
+    parts = []
     for start in range(skip * batch_size, steps * batch_size, batch_size):
         end = min(start + batch_size, count)
         wanted = share(end - start) if share else slice(0, end - start)
-        yield _cut(split, slice(start + wanted.start, start + wanted.stop), order)
+        parts.append(slice(start + wanted.start, start + wanted.stop))
+    yield from _cut(split, parts, order, device)
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -154,8 +165,30 @@ def epoch_generator(seed: int, epoch: int, purpose: str = "augment") -> Generato
     return Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
 
 
-def _cut(split: Split, part: slice, order: Tensor | None) -> Batch:
-    if order is None:
-        return split.images[part], split.labels[part]
-    picked = order[part]
-    return split.images.index_select(0, picked), split.labels.index_select(0, picked)
+def _images(stored: Stored) -> Tensor | StreamedImages:
+    if stored.is_large:
+        return StreamedImages.of(stored)
+    # Mapped "copy on write": torch warns of arrays that cannot be written; nothing here writes.
+    return torch.from_numpy(stored.mapped())
+
+
+def _cut(split: Split, parts: Sequence[slice], order: Tensor | None, device: torch.device) -> Iterator[Batch]:
+    """The images and labels of each part of the order."""
+    if isinstance(split.images, StreamedImages):
+        yield from _streamed(split, split.images, parts, order, device)
+        return
+    for part in parts:
+        if order is None:
+            yield split.images[part], split.labels[part]
+        else:
+            yield split.images.index_select(0, order[part]), split.labels.index_select(0, order[part])
+
+
+def _streamed(
+    split: Split, images: StreamedImages, parts: Sequence[slice], order: Tensor | None, device: torch.device
+) -> Iterator[Batch]:
+    rows = torch.arange(len(split)) if order is None else order
+    wanted = (rows[part].numpy() for part in parts)
+    with closing(images.ahead(wanted, pinned=device.type == "cuda")) as read:
+        for part, pixels in zip(parts, read, strict=True):
+            yield pixels, split.labels.index_select(0, rows[part])

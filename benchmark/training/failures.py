@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from benchmark.data.datacache import DataError
 from benchmark.rundir import Failure, FailureKind
 from benchmark.training.diverged import Diverged
 from benchmark.training.models import ModelError
@@ -48,7 +49,7 @@ class Stopped(BaseException):
 
 KINDS: tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...] = (
     ((Diverged, NotANumber), "diverged"),
-    ((DataMismatch,), "data"),
+    ((DataMismatch, DataError), "data"),
     ((ModelError, OptimError, DeviceMissing, TeamError, WeightsError), "config"),
     ((PeerLost,), "killed"),
     ((Stopped,), "stopped"),

@@ -88,7 +88,8 @@ def probe(
     heads = head_modules(model)
     if not run.probes or len(heads) != 1 or not isinstance(heads[0], nn.Linear):
         return None
-    if not _ends_in(heads[0], model, normalize(data.train.images[:1])):
+    one, _ = next(batches(data.train.part(slice(0, 1)), 1, normalize))
+    if not _ends_in(heads[0], model, one):
         return None
     found = _kept(_place(run, data, normalize.device), lambda: _all(model, data, normalize, run.eval_batch_size), tell)
     splits = {name: replace(getattr(data, name), images=found[name]) for name in PARTS}

@@ -59,7 +59,15 @@ class Portions:
             shares = self._shares(whole)
             return slice(shares[0].seen.start, max(each.seen.stop for each in shares))
 
-        return raw_batches(self.split, self.run.batch_size, order=order, drop_single=True, share=seen, skip=skip)
+        return raw_batches(
+            self.split,
+            self.run.batch_size,
+            order=order,
+            drop_single=True,
+            share=seen,
+            skip=skip,
+            device=self.normalize.device,
+        )
 
     def _shares(self, whole: int) -> list[Share]:
         parts = self.run.accumulate
