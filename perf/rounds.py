@@ -58,7 +58,7 @@ def cpu_seconds() -> float:
 
 
 def as_a_job(threads: int = 1) -> None:
-    """Starts this program again with the variables that every job gets, which the allocator and OpenMP read at start."""
+    """Starts this program again with the variables that every job gets, read by the allocator and OpenMP at start."""
     wanted = {**fast_local.ALLOCATOR, **fast_local.threads(threads)}
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})

@@ -5,9 +5,9 @@
 
 *ours* is :class:`benchmark.training.learner.Learner` over prepared images.  *fixed* is the limit: the same network,
 criterion and optimizer over one normalised batch again and again, without order, data, schedule or counting.  *pil* is
-the loop of a tutorial: a ``DataLoader`` without workers over an ``ImageFolder`` of PNG files, each through PIL, ``ToTensor``
-and ``Normalize``, the network in its default layout, torch's own optimizer.  *pil, decoded* is the same over images
-that lie decoded in memory, as torchvision's small sets do.  All are measured in turns in one process.
+the loop of a tutorial: a ``DataLoader`` without workers over an ``ImageFolder`` of PNG files, each through PIL and
+``ToTensor``, the network in its default layout, torch's own optimizer.  *pil, decoded* is the same over images that
+lie decoded in memory, as torchvision's small sets do.  All are measured in turns in one process.
 """
 
 from __future__ import annotations
@@ -83,13 +83,12 @@ def main() -> int:
 
 
 def measure(model: str, size: int, channels: int, images: int, rounds: int) -> dict[str, Any]:
-    """Medians and ratios of one case."""
     with tempfile.TemporaryDirectory() as scratch:
         run, data = prepared(model, size, channels, images, Path(scratch))
         set_up(run)
         sides = {"ours": ours(run, data), "fixed": fixed(run, data)}
-        files, decoded = folder(data, Path(scratch) / "files"), Pictures(data)
-        sides |= {"pil": plain(run, data, files), "pil, decoded": plain(run, data, decoded)}
+        pictures = {"pil": folder(data, Path(scratch) / "files"), "pil, decoded": Pictures(data)}
+        sides |= {name: plain(run, data, each) for name, each in pictures.items()}
         found = in_turns(sides, rounds)
     rates = {name: {"cpu": rate.cpu, "wall": rate.wall} for name, rate in medians(found).items()}
     ratios = {side: ratio(found, "ours", side) for side in sides if side != "ours"}
@@ -97,7 +96,6 @@ def measure(model: str, size: int, channels: int, images: int, rounds: int) -> d
 
 
 def line(row: dict[str, Any]) -> str:
-    """For a reader."""
     rates = ", ".join(f"{name} {each['cpu']:.0f} ({each['wall']:.0f} wall)" for name, each in row["rates"].items())
     against = ", ".join(
         f"{each:.3f} of {side}" + (f" (limit {row['least'][side]:g})" if side in row["least"] else "")
@@ -118,7 +116,6 @@ def prepared(model: str, size: int, channels: int, images: int, home: Path) -> t
 
 
 def ours(run: Run, data: PreparedData) -> Side:
-    """An epoch of our loop."""
     model = make_model(run, data, torch.device("cpu"))
     learner = Learner.of(run, data, model, Normalize(data.mean, data.std))
     epoch = 0
@@ -134,7 +131,6 @@ def ours(run: Run, data: PreparedData) -> Side:
 
 
 def fixed(run: Run, data: PreparedData) -> Side:
-    """As many steps over one batch."""
     model = make_model(run, data, torch.device("cpu")).train()
     criterion = make_criterion(run, data.train.labels, len(data.classes))
     optimizer = make_optimizer(run, model)
@@ -182,7 +178,6 @@ def tensors(data: PreparedData) -> Compose:
 
 
 def plain(run: Run, data: PreparedData, pictures: Pictures | ImageFolder) -> Side:
-    """An epoch over PIL images."""
     torch.manual_seed(run.seed)
     model = build(run.model, run.model_args, *shape(data), len(data.classes)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=run.lr, weight_decay=run.weight_decay)
