@@ -20,7 +20,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +27,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import torch
-from timm.data.loader import PrefetchLoader
-from timm.loss import LabelSmoothingCrossEntropy
-from timm.optim import create_optimizer_v2
-from torch import Tensor, nn
+from torch import nn
 
 from benchmark.data import datasets
 from benchmark.run import DataSpec, Run
-from benchmark.training.data import Normalize, PreparedData, Split
+from benchmark.training.data import PreparedData, Split
 from benchmark.training.environment import environment
-from benchmark.training.learner import Learner
-from benchmark.training.optim import make_criterion, make_optimizer
 from benchmark.training.outset import choose_device, make_model, set_up
-from benchmark.training.precision import Precision
 from perf.airbench import Airbench
+from perf.gpu_sides import SIDES, Steps
 from perf.packing import images_per_second
 
 CASES = {"resnet50": (224, 256, 1000), "resnet18": (32, 1024, 10), "airbench": (32, 1024, 10)}
@@ -49,7 +43,6 @@ CASES = {"resnet50": (224, 256, 1000), "resnet18": (32, 1024, 10), "airbench": (
 COMPILED = ("resnet50",)
 BATCHES = 50
 """Of images in memory, gone through again and again."""
-Steps = Iterator[None]
 
 
 def main() -> int:
@@ -99,8 +92,7 @@ def measure(model: str, device: torch.device, arguments: argparse.Namespace) -> 
     )  # fmt: skip
     set_up(run)
     data = generated(size, min(BATCHES, arguments.warmup + arguments.steps) * batch, classes)
-    makers = {"ours": ours, "timm": timm_steps, "fixed": fixed}
-    sides = {name: make(run, data, network(model, run, data, device), device) for name, make in makers.items()}
+    sides = {name: make(run, data, network(model, run, data, device), device) for name, make in SIDES.items()}
     first = {}
     for name, steps in sides.items():
         choose(name)
@@ -154,48 +146,6 @@ def network(model: str, run: Run, data: PreparedData, device: torch.device) -> n
         return make_model(run, data, device)
     torch.manual_seed(run.seed)
     return Airbench(3, len(data.classes)).to(device, memory_format=torch.channels_last)
-
-
-def ours(run: Run, data: PreparedData, model: nn.Module, device: torch.device) -> Steps:
-    learner = Learner.of(run, data, model, Normalize(data.mean, data.std, device))
-    for epoch in itertools.count(1):
-        yield from learner.go_on(learner.begin(epoch))
-
-
-def timm_steps(run: Run, data: PreparedData, model: nn.Module, device: torch.device) -> Steps:
-    """What ``train.py --amp --amp-dtype bfloat16 --channels-last`` does with a batch."""
-    network = _compiled(model.train(), run)
-    optimizer = create_optimizer_v2(model, opt=run.optimizer, lr=run.lr, weight_decay=run.weight_decay, momentum=0.9)
-    criterion = LabelSmoothingCrossEntropy(run.label_smoothing).to(device)
-    pixels = data.train.images.permute(0, 3, 1, 2).contiguous().split(run.batch_size)
-    batches = list(zip(pixels, data.train.labels.split(run.batch_size), strict=True))
-    loader = PrefetchLoader(batches, data.mean.tolist(), data.std.tolist(), device=device)
-    while True:
-        for images, labels in loader:
-            with torch.autocast(device.type, torch.bfloat16):
-                loss = criterion(network(images.contiguous(memory_format=torch.channels_last)), labels)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            yield
-
-
-def fixed(run: Run, data: PreparedData, model: nn.Module, device: torch.device) -> Steps:
-    network, precision = _compiled(model.train(), run), Precision.of(run.precision, device)
-    optimizer, criterion = make_optimizer(run, model), make_criterion(run, data.train.labels, len(data.classes))
-    images = Normalize(data.mean, data.std, device)(data.train.images[: run.batch_size])
-    labels: Tensor = data.train.labels[: run.batch_size].to(device)
-    while True:
-        optimizer.zero_grad(set_to_none=True)
-        with precision.forward():
-            loss = criterion(network(images), labels)
-        loss.backward()
-        optimizer.step()
-        yield
-
-
-def _compiled(model: nn.Module, run: Run) -> Callable[[Tensor], Tensor]:
-    return torch.compile(model) if run.compile == "always" else model
 
 
 def pack(workers: int, device: str, seconds: float) -> dict[str, float]:

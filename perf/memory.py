@@ -5,9 +5,10 @@
 
 A real sweep, one run a worker, whose processes are looked at every half second: each one's proportional share (PSS of
 /proc/PID/smaps_rollup), so that of a page which several map each has its part.  The largest sum over the workers is
-compared.  The limit counts weights, gradients and both moments of AdamW, and activations as nothing, so that it is
-stricter than the demand.  The server that the workers are forked from, whose share of the imports is no worker's, and
-the command with what publishes to MLflow are told apart.
+compared.  What model, optimizer and activations take is how much a process of its own grows by making the network and
+taking one step of training and one of evaluation, after a small one that loads the kernels.  The server that the
+workers are forked from, whose share of the imports is no worker's, and the command with what publishes to MLflow are
+told apart.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmark.data import datasets
 from benchmark.run import DataSpec
+from launch import fast_local
 from perf.rounds import ROOT
 
 EACH = 250e6
@@ -39,6 +41,33 @@ matrix: {{seed: [{seeds}]}}
 launch: {{workers: {{count: {workers}, start: fork}}}}
 """
 INTERVAL = 0.5
+LEARNING = """if True:
+    import sys
+    from pathlib import Path
+    import torch
+    from benchmark.run import DataSpec, Run
+    from benchmark.training.models import build
+    from benchmark.training.optim import make_optimizer
+    from benchmark.training.profiling import peak_memory
+
+    model, (size, channels, classes) = sys.argv[1], map(int, sys.argv[2:])
+    run = Run(DataSpec("synthetic"), model)
+
+    def steps(batch, larger):
+        network = build(model, {}, size, channels, classes).to(memory_format=torch.channels_last)
+        optimizer = make_optimizer(run, network)
+        images = torch.randn(batch, channels, size, size).to(memory_format=torch.channels_last)
+        torch.nn.functional.cross_entropy(network(images), torch.zeros(batch, dtype=torch.int64)).backward()
+        optimizer.step()
+        with torch.inference_mode():
+            network.eval()(torch.randn(larger, channels, size, size).to(memory_format=torch.channels_last))
+
+    steps(2, 2)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again at what is resident now
+    before = peak_memory()
+    steps(run.batch_size, run.eval_batch_size)
+    print(peak_memory() - before)
+"""
 
 
 def main() -> int:
@@ -110,14 +139,10 @@ def line(row: dict[str, Any]) -> str:
 
 
 def learning(model: str) -> int:
-    """Bytes of weights, gradients and AdamW's moments."""
-    program = f"""if True:
-        from benchmark.training.models import build
-        print(sum(each.numel() for each in build({model!r}, {{}}, {SIZE}, {PLANES}, {CLASSES}).parameters()))
-    """
-    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", program], env=variables, check=True, capture_output=True, text=True)
-    return 4 * 4 * int(done.stdout)
+    """Bytes of weights, gradients, AdamW's moments and the activations of a batch."""
+    command = [sys.executable, "-c", LEARNING, model, str(SIZE), str(PLANES), str(CLASSES)]
+    variables = {**os.environ, **fast_local.ALLOCATOR, **fast_local.threads(1), "PYTHONPATH": str(ROOT)}
+    return int(subprocess.run(command, env=variables, check=True, capture_output=True, text=True).stdout)
 
 
 @dataclass(frozen=True, order=True)
