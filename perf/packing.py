@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import statistics
@@ -48,10 +49,11 @@ def main() -> int:
     data, rows = Decoded(), []
     plan = planned(arguments.experiment, (), Path("results")).plan
     for run in plan.runs:
+        on_cpu = dataclasses.replace(run, device="cpu")
         rates: dict[str, list[float]] = {name: [] for name in ARRANGEMENTS}
         for _ in range(arguments.rounds):
             for name, (workers, threads) in ARRANGEMENTS.items():
-                rates[name].append(images_per_second(run, data(run), workers, threads, arguments.seconds))
+                rates[name].append(images_per_second(on_cpu, data(run), workers, threads, arguments.seconds))
         images = plan.data[run.data].sizes["train"] * run.epochs
         hourly = {name: 3600 * statistics.median(each) / images for name, each in rates.items()}
         packed, wide = hourly.values()
@@ -65,8 +67,8 @@ def main() -> int:
 
 def images_per_second(run: Run, data: Path, workers: int, threads: int, seconds: float) -> float:
     """Of all workers together."""
-    cores = sorted(os.sched_getaffinity(0))[: workers * threads]
-    shares = [set(cores[slot * threads : (slot + 1) * threads]) for slot in range(workers)]
+    cores = itertools.cycle(sorted(os.sched_getaffinity(0)))  # on a GPU there may be more workers than cores
+    shares = [set(itertools.islice(cores, threads)) for _ in range(workers)]
     document = json.dumps(dataclasses.replace(run, threads=threads).to_json())
     processes = [_start(document, data, seconds, share) for share in shares]
     for each in processes:
@@ -93,19 +95,18 @@ def _stream(stream: IO[str] | None) -> IO[str]:
 
 def work(run: Run, directory: Path, seconds: float) -> None:
     """Trains for so long after the word to go, and prints images per second."""
-    import torch
-
     from benchmark.training.data import Normalize, Split, load
-    from benchmark.training.job import make_model, set_up
     from benchmark.training.learner import Learner
+    from benchmark.training.outset import choose_device, make_model, set_up
 
     set_up(run)
     data = load(directory)
     count = min(len(data.train), BATCHES * run.batch_size)
     few = Split(data.train.images[:count], data.train.labels[:count], data.train.ids[:count])
     data = dataclasses.replace(data, train=few)
-    model = make_model(run, data, torch.device("cpu"))
-    learner = Learner.of(dataclasses.replace(run, epochs=10**6), data, model, Normalize(data.mean, data.std))
+    device = choose_device(run.device)
+    model, normalize = make_model(run, data, device), Normalize(data.mean, data.std, device)
+    learner = Learner.of(dataclasses.replace(run, epochs=10**6), data, model, normalize)
     learner.epoch(1)
     print("ready", flush=True)
     sys.stdin.readline()

@@ -1,0 +1,55 @@
+"""The scripts in perf/ run, and their ratios are not far off: margins are wide, since other programs run meanwhile."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+pytestmark = pytest.mark.slow
+
+
+def perf(script, directory, *arguments):
+    """What the script writes as JSON; a ratio that it guards fails it."""
+    path = directory / "figures of the machine.json"
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "perf" / script), *arguments, "--json", str(path)]
+    done = subprocess.run(command, cwd=directory, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(path.read_text())
+
+
+def test_our_loop_is_not_far_from_one_fixed_batch_and_faster_than_pil(tmp_path):
+    figures = perf("training.py", tmp_path, "--models", "lenet5", "--rounds", "3", "--images", "3200", "--guard", "0")
+    (row,) = figures["rows"]
+    assert row["ratios"]["fixed"] > 0.6
+    assert row["ratios"]["pil"] > 1.2
+
+
+def test_a_run_is_mostly_training(tmp_path):
+    (row,) = perf("evaluation.py", tmp_path, "--models", "lenet5", "--epochs", "4", "--rounds", "1", "--guard", "0.8")
+    assert 0 < row["share without profile"] < row["share"]
+
+
+def test_workers_share_the_decoded_images(tmp_path):
+    (row,) = perf("memory.py", tmp_path, "--images", "2000", "--workers", "2", "--epochs", "3", "--guard", "1.5")
+    assert row["processes"] == 2
+    assert row["server"] > 0
+
+
+def test_metrics_are_scikit_learns_and_sooner(tmp_path):
+    figures = perf("metrics.py", tmp_path, "--images", "10000", "--classes", "200", "--rounds", "3", "--guard", "3")
+    assert figures["difference"] < 1e-6
+    assert figures["bytes"] < 100e6
+
+
+def test_the_gpu_s_script_runs_on_a_cpu(tmp_path):
+    small = ["--steps", "2", "--warmup", "1", "--rounds", "1", "--size", "32", "--batch", "4", "--seconds", "1"]
+    figures = perf("gpu.py", tmp_path, "--device", "cpu", "--packed", "2", *small)
+    assert [row["model"] for row in figures["rows"]] == ["resnet50", "resnet18", "airbench"]
+    assert all(set(row["rates"]) == {"ours", "timm", "fixed"} for row in figures["rows"])
+    assert set(figures["packed"]) == {"one by one", "2 together", "ratio"}
