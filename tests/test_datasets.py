@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.data import prepared
+from benchmark.data import arrays, prepared
 from benchmark.data.datacache import cache_directory
 from benchmark.data.datasets import DataError, inspect, prepare
 from benchmark.data.embedded import FASHION_MINI
@@ -88,6 +88,13 @@ def test_digest_is_of_the_data_and_the_split(cache):
 def test_synthetic_images_are_the_same_on_every_machine(cache):
     # A golden value: numpy's generator or the recipe has changed when this fails; then raise synthetic.VERSION.
     assert inspect(SMALL, cache).digest[:16] == "d2b08ebb505a316f"
+
+
+def test_many_synthetic_images_are_the_same_made_into_the_cache(cache, monkeypatch):
+    few = inspect(SMALL, cache)
+    monkeypatch.setattr(arrays, "HELD_BYTES", 1000)
+    assert inspect(SMALL, cache / "other") == few
+    assert next((cache / "other" / "exports").glob("*/train_images.npy")).stat().st_size > 80 * 12 * 12
 
 
 @pytest.mark.parametrize(("size", "planes", "classes"), [(1, 1, 2), (5, 4, 2), (28, 1, 10), (32, 3, 100)])

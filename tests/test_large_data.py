@@ -198,7 +198,10 @@ raise SystemExit(3)
     assert child.returncode == 3
 
 
-def test_images_on_disk_cannot_be_moved_to_a_device(both):
+def test_a_few_images_on_disk_can_be_moved_to_a_device_and_many_cannot(both, monkeypatch):
+    images = load(both[1]).train.images
+    assert torch.equal(images[3:5].to("cpu"), images.index_select(0, torch.tensor([3, 4])))
+    monkeypatch.setattr(streamed, "AHEAD_BYTES", 1000)
     with pytest.raises(ValueError, match="larger than memory"):
         load(both[1]).train.to("cpu")
 

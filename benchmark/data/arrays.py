@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from math import prod
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.data import synthetic
+from benchmark.data import exports, synthetic
 from benchmark.data.embedded import FASHION_MINI, FASHION_MINI_CLASSES
 from benchmark.data.imageset import ArrayImages, ImageSet, arrange, given_splits
+from benchmark.data.rows import Joined
 from benchmark.data.splits import Shares
 from benchmark.run import DataSpec
+
+HELD_BYTES = 256 * 2**20
+"""Of synthetic images: more than these are made once, into the cache."""
 
 
 def shares(spec: DataSpec) -> Shares:
@@ -43,11 +49,11 @@ def digits(spec: DataSpec) -> ImageSet:
     return arrange(ArrayImages(images), labels, ids, given_splits(len(images), 0), classes, shares(spec))
 
 
-def synthetic_images(spec: DataSpec) -> ImageSet:
-    """Images made from ``data_seed`` (``synthetic.py``), classes in turn."""
+def synthetic_images(spec: DataSpec, cache: Path) -> ImageSet:
+    """Images made from ``data_seed`` (``synthetic.py``), classes in turn; many are kept in the cache, and mapped."""
     parts = {"train": spec.train_size, "test": spec.test_size}
     labels = np.concatenate([_in_turn(count, spec.classes) for count in parts.values()])
-    images = synthetic.images(labels, spec.classes, spec.size, spec.planes, spec.data_seed)
+    images = _synthetic(spec, labels, cache)
     ids = [f"{part}/{number:06d}" for part, count in parts.items() for number in range(count)]
     classes = [f"class {label}" for label in range(spec.classes)]
     return arrange(ArrayImages(images), labels, ids, given_splits(*parts.values()), classes, shares(spec))
@@ -60,6 +66,23 @@ def stamp(source: str) -> str:
     if source == "digits":
         return f"scikit-learn {importlib.metadata.version('scikit-learn')}"
     return f"synthetic {synthetic.VERSION}, numpy {np.__version__}"
+
+
+def _synthetic(spec: DataSpec, labels: npt.NDArray[np.int64], cache: Path) -> npt.NDArray[np.uint8] | Joined:
+    form = (spec.classes, spec.size, spec.planes, spec.data_seed)
+    shape = (len(labels), spec.size, spec.size, spec.planes)
+    if prod(shape) <= HELD_BYTES:
+        return synthetic.images(labels, *form)
+
+    def make(output: Path) -> None:
+        with (output / "train_images.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for chunk in synthetic.chunks(labels, *form):
+                file.write(chunk.data)
+        exports.write(output, "arrays", [str(each) for each in range(spec.classes)], {"train": labels}, {})
+
+    name = f"synthetic-{'-'.join(map(str, (*shape, *form)))}"
+    return exports.export(cache, exports.named(name, stamp("synthetic"), name), make).images
 
 
 def _in_turn(count: int, classes: int) -> npt.NDArray[np.int64]:

@@ -47,7 +47,7 @@ SOURCES: Mapping[str, Source] = {
     ),
     "digits": Source(lambda spec, cache: arrays.digits(spec), lambda spec, cache: arrays.stamp(spec.source)),
     "synthetic": Source(
-        lambda spec, cache: arrays.synthetic_images(spec), lambda spec, cache: arrays.stamp(spec.source)
+        lambda spec, cache: arrays.synthetic_images(spec, cache), lambda spec, cache: arrays.stamp(spec.source)
     ),
     "folder": Source(folder.load, _none),
     "csv": Source(listed.load, _none),

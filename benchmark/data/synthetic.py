@@ -10,6 +10,8 @@ may change between its versions.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,13 +25,17 @@ Integers = npt.NDArray[np.int32]
 
 def images(labels: npt.NDArray[np.int64], classes: int, size: int, planes: int, seed: int) -> npt.NDArray[np.uint8]:
     """uint8 (n, size, size, planes), image i of class ``labels[i]``."""
+    return np.concatenate(list(chunks(labels, classes, size, planes, seed)))
+
+
+def chunks(
+    labels: npt.NDArray[np.int64], classes: int, size: int, planes: int, seed: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """The same images, some at a time."""
     random = np.random.Generator(np.random.PCG64(seed))
     templates = _templates(random, classes, size, planes)
-    result = np.empty((len(labels), size, size, planes), dtype=np.uint8)
     for start in range(0, len(labels), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        result[part] = _draw(random, templates, labels[part])
-    return result
+        yield _draw(random, templates, labels[start : start + _CHUNK])
 
 
 def _templates(random: np.random.Generator, classes: int, size: int, planes: int) -> Integers:

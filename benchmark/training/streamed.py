@@ -68,8 +68,15 @@ class StreamedImages:
         assert dim == 0
         return self._read(index.numpy(), pinned=False)
 
-    def to(self, device: torch.device | str) -> StreamedImages:
-        raise ValueError("images that are larger than memory are read from disk and cannot be moved to a device")
+    def to(self, device: torch.device | str) -> Tensor:
+        """The images in a device's memory, read now: a few of them.
+
+        Raises:
+            ValueError: they are many.
+        """
+        if len(self) * self._files.stored.image_bytes > AHEAD_BYTES:
+            raise ValueError("images that are larger than memory are read from disk and cannot be moved to a device")
+        return self._read(np.arange(len(self)), pinned=False).to(device)
 
     def ahead(self, wanted: Iterable[Rows], *, pinned: bool = False) -> Generator[Tensor, None, None]:
         """The images at each of ``wanted`` (int64), batch after batch, read before they are asked for.
