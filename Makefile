@@ -31,6 +31,11 @@ nightly: $(VENV)/installed-test
 	$(BIN)/python perf/lenet.py --seeds 0 1 2
 	$(BIN)/python perf/overhead.py --runs 20 100
 	$(BIN)/python perf/packing.py
+	$(BIN)/python perf/training.py --guard 0.6
+	$(BIN)/python perf/evaluation.py --guard 0.15
+	$(BIN)/python perf/memory.py
+	$(BIN)/python perf/metrics.py
+	$(BIN)/python perf/larger_than_memory.py
 	$(BIN)/python perf/training.py --guard 0.5
 	$(BIN)/python perf/memory.py
 	$(BIN)/python perf/metrics.py
