@@ -339,16 +339,21 @@ def test_processes_that_die_within_an_epoch_go_on_together_with_the_same_bits(
 
 
 @pytest.mark.slow
-def test_processes_that_are_asked_to_stop_save_a_step_that_they_agree_on(base: Run, data: Path, tmp_path: Path) -> None:
-    run = dataclasses.replace(base, batch_size=4, epochs=30, lr=1e-3)
-    process, rundir = begin(run, data, tmp_path / "run")
-    wait_for(lambda: len(rundir.read_events()) >= 1)
-    process.terminate()
-    assert process.wait(60) == 1
+def test_processes_of_which_one_is_asked_to_stop_save_a_step_that_they_agree_on(
+    base: Run, data: Path, tmp_path: Path
+) -> None:
+    run = dataclasses.replace(base, batch_size=4, epochs=4, lr=1e-3)
+    entry = harmed(tmp_path, "os.kill(os.getpid(), signal.SIGTERM)")
+    process, rundir = begin(run, data, tmp_path / "run", entry)
+    assert process.wait(120) == 1
     failure = rundir.read_failure()
     assert failure is not None
     assert failure.kind == "stopped"
-    assert any("-" in path.stem.removeprefix("epoch-") for path in rundir.checkpoint.glob("*.pt")), "within an epoch"
+    assert (rundir.checkpoint / "epoch-00002-000050.pt").exists()
+    rundir.clear_failure()
+    again = train(run, data, tmp_path / "run")
+    assert "going on after epoch 2 and 50 steps" in again.log_path(1).read_text()
+    assert bits(again) == bits(train(run, data, tmp_path / "undisturbed"))
 
 
 def server(launcher: FastLocal) -> int | None:

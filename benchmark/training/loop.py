@@ -69,9 +69,10 @@ def train(
     training.resume()
     while not training.over:
         learned = training.learn()
-        event = training.finish_epoch({**learned, **training.learner.validate(data.val, training.epoch + 1)})
-        on_epoch(event)
-        training.save()
+        validated = training.learner.validate(data.val, training.epoch + 1)
+        with training.keeper.patience():
+            on_epoch(training.finish_epoch({**learned, **validated}))
+            training.save()
     if training.best.weights is not None:
         model.load_state_dict(training.best.weights)
     epochs = training.epoch
