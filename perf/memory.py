@@ -5,10 +5,10 @@
 
 A real sweep, one run a worker, whose processes are looked at every half second: each one's proportional share (PSS of
 /proc/PID/smaps_rollup), so that of a page which several map each has its part.  The largest sum over the workers is
-compared.  What model, optimizer and activations take is how much a process of its own grows by making the network and
-taking one step of training and one of evaluation, after a small one that loads the kernels.  The server that the
-workers are forked from, whose share of the imports is no worker's, and the command with what publishes to MLflow are
-told apart.
+compared, with the limit for as many as there were at that moment.  What model, optimizer and activations take is how
+much a process of its own grows by making the network and taking one step of training and one of evaluation, after a
+small one that loads the kernels.  The server that the workers are forked from, whose share of the imports is no
+worker's, and the command with what publishes to MLflow are told apart.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def measure(home: Path, yaml: str, workers: int, data: int, model: str) -> dict[
         "model": model,
         **asdict(peak),
         "each": each,
-        "limit": data + workers * each,
+        "limit": data + peak.processes * each,
     }
 
 
