@@ -436,7 +436,9 @@ def wait_for(lines: Iterator[str], text: str) -> None:
 def test_ctrl_c_before_the_sweep_is_an_interruption_too(benchmark: Command, tmp_path: Path) -> None:
     benchmark.environment["TORCH_IMAGE_BENCHMARK_CACHE"] = str(tmp_path / "cold")  # describing models takes seconds
     process = benchmark.start("run")
-    time.sleep(1.5)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not children.read_text():
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
     assert "Traceback" not in process.stdout.read()
