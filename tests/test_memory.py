@@ -47,7 +47,7 @@ def limited(directory: Path, megabytes: int) -> tuple[str, str]:
 
 @pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_a_failure_of_its_own_kind(large: Run, data: Path, tmp_path: Path) -> None:
-    code, rundir, log = job(large, data, tmp_path / "run", limited(tmp_path, 300), BENCHMARK_TASKS="train")
+    code, rundir, log = job(large, data, tmp_path / "run", limited(tmp_path, 520), BENCHMARK_TASKS="train")
     assert code == 1, log
     failure = rundir.read_failure()
     assert failure is not None
@@ -59,7 +59,7 @@ def test_parts_of_a_batch_are_halved_until_they_fit_and_the_result_says_so(
     large: Run, data: Path, tmp_path: Path
 ) -> None:
     run = dataclasses.replace(large, on_oom="halve_batch")
-    code, rundir, log = job(run, data, tmp_path / "run", limited(tmp_path, 300), BENCHMARK_TASKS="train")
+    code, rundir, log = job(run, data, tmp_path / "run", limited(tmp_path, 520), BENCHMARK_TASKS="train")
     assert code == 0, log
     assert "out of memory; trying again with each batch of 256 in 2 parts" in log
     result = rundir.read_result()
