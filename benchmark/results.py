@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from benchmark.data.datacache import cache_directory
 from benchmark.journal import Journal, Outcome, Publication
 from benchmark.plan import Plan
 from benchmark.prices import Prices
 from benchmark.run import Run
 from benchmark.rundir import Result, RunDir
+from benchmark.thumbnails import thumbnails
 from reports.leaderboard import SPEED_NOTE, DataSummary, Entry, Header, Leaderboard, build
 from reports.matrix_picture import confusion_png
 from reports.render import write as write_files
@@ -30,7 +33,7 @@ def leaderboard(plan: Plan, journal: Journal, command: str, workers: int | None)
 
 def write(board: Leaderboard, directory: Path) -> Path:
     """Writes the leaderboard's files; the path of the Markdown one."""
-    write_files(board, directory)
+    write_files(board, directory, partial(thumbnails, cache_directory()))
     return directory / "leaderboard.md"
 
 

@@ -26,16 +26,16 @@ def grid(head: Sequence[str], align: Sequence[str], rows: Iterable[Sequence[str]
 def ranking(table: Table, primary: str, directory: Path) -> str:
     """A row for each configuration, best first; links lead from ``directory`` to the run directories."""
     names = columns(table, primary)
-    settings = _setting_columns(table)
-    best = {name: _best(table, name) for name in names}
+    settings = setting_columns(table)
+    best = {name: best_reading(table, name) for name in names}
     heads = [metric(name).heading for name in names]
     shared = Counter(row.rank for row in table.rows)
     rows = []
     for row in table.rows:
         cells = [_cell(row, name, name == primary, best[name]) for name in names]
-        varied = [_settings(row, keys) for keys in settings.values()]
+        varied = [settings_of(row, keys) for keys in settings.values()]
         rows.append(
-            [_rank(row, shared), _model(row), *varied, cells[0], _seeds(row), *cells[1:], _links(row, directory)]
+            [_rank(row, shared), _model(row), *varied, cells[0], seeds_of(row), *cells[1:], _links(row, directory)]
         )
     return grid(
         ["rank", "model", *settings, heads[0], "seeds", *heads[1:], "runs"],
@@ -91,14 +91,14 @@ def _undefined(table: Table, primary: str) -> list[str]:
     return [f"{markdown(reason)} ({markdown(', '.join(labels), 120)})." for reason, labels in rows.items()]
 
 
-def _setting_columns(table: Table) -> dict[str, tuple[str, ...]]:
+def setting_columns(table: Table) -> dict[str, tuple[str, ...]]:
     """Title -> the hyperparameters of the column."""
     if len(table.varying) > OWN_COLUMN:
         return {"settings": table.varying}
     return {markdown(key): (key,) for key in table.varying}
 
 
-def _settings(row: Row, keys: Sequence[str]) -> str:
+def settings_of(row: Row, keys: Sequence[str]) -> str:
     there = [key for key in keys if key in row.hyperparameters]
     if len(keys) == 1:
         return markdown(write(row.hyperparameters[keys[0]])) if there else ABSENT
@@ -116,7 +116,7 @@ def _model(row: Row) -> str:
     return markdown(row.model) + architecture
 
 
-def _seeds(row: Row) -> str:
+def seeds_of(row: Row) -> str:
     return f"{row.n_seeds}/{row.planned_seeds}{'' if row.n_seeds == row.planned_seeds else ' ⚠'}"
 
 
@@ -125,7 +125,7 @@ def _cell(row: Row, name: str, spread: bool, best: str | None) -> str:
     return f"**{text}**" if best is not None and value(row, name, spread=False) == best else text
 
 
-def _best(table: Table, name: str) -> str | None:
+def best_reading(table: Table, name: str) -> str | None:
     """How the best mean of a column reads; ``None`` where no direction is better or all rows read the same."""
     known = metric(name)
     means = [mean for row in table.ranked if (mean := row.mean(name)) is not None]

@@ -31,7 +31,7 @@ def page(leaderboard: Leaderboard, shown: Sequence[tuple[Evidence, Pictures]], d
         blocks += [f"## {markdown(table.data.label)} ({table.data.digest[:8]})"] if several else []
         blocks += _section(leaderboard, table, evidence, pictures, directory)
     blocks += _not_ranked(leaderboard, several)
-    blocks += _details("Reproduce", _reproduce(leaderboard))
+    blocks += _details("Reproduce", reproduce(leaderboard))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -128,7 +128,8 @@ def _details(title: str, body: str) -> list[str]:
     return [f"<details><summary>{title}</summary>", body, "</details>"] if body else []
 
 
-def _reproduce(leaderboard: Leaderboard) -> str:
+def reproduce(leaderboard: Leaderboard) -> str:
+    """What it takes to get the same numbers, a line of a list each."""
     header = leaderboard.header
     lines = {
         "command": code(header.command),

@@ -1,4 +1,4 @@
-"""Writes a leaderboard: ``leaderboard.md``, ``.csv``, ``.json`` and ``figures/``.
+"""Writes a leaderboard: ``leaderboard.md``, ``.html``, ``.csv``, ``.json`` and ``figures/``.
 
     write(build(entries, header), Path("results/fashion-tour"))
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmark.failpoints import reach
 from benchmark.rundir import atomic
+from reports import html
 from reports.documents import json_text, table_text
 from reports.evidence import Evidence, read
 from reports.figures import png_bytes, svg_bytes
@@ -21,9 +22,9 @@ from reports.pictures import OURS, Picture, Pictures, pictures
 from reports.style import Look, looks
 
 
-def write(leaderboard: Leaderboard, directory: Path) -> None:
+def write(leaderboard: Leaderboard, directory: Path, thumbnails: html.Thumbnails = html.no_thumbnails) -> None:
     """Writes the files into ``directory``, which is made if missing; figures that an earlier report left and this one
-    does not have are deleted, other files stay."""
+    does not have are deleted, other files stay.  ``thumbnails`` gives the pictures of test images."""
     styles = looks(leaderboard.models)
     several = len(leaderboard.tables) > 1
     shown = [
@@ -34,6 +35,8 @@ def write(leaderboard: Leaderboard, directory: Path) -> None:
     _write_figures(drawn, directory / FIGURES)
     _write_text(directory / "leaderboard.json", json_text(leaderboard))
     _write_text(directory / "leaderboard.csv", table_text(leaderboard))
+    parts = [html.Part(table) for table in leaderboard.tables]
+    _write_text(directory / "leaderboard.html", html.page(leaderboard, parts, directory, thumbnails))
     _write_text(directory / "leaderboard.md", page(leaderboard, shown, directory))
 
 
