@@ -1,4 +1,4 @@
-"""Which test images tell most about the models: those on which they disagree, and those on which they are sure and wrong.
+"""Which test images tell most about the models: those on which they disagree, and those of which they are wrongly sure.
 
 Disagreement is the Jensen-Shannon divergence of the models' probabilities (Lin, "Divergence measures based on the
 Shannon entropy", 1991); sureness of an error is the mean, over the models, of the probability of a wrong answer.  Of
@@ -8,7 +8,7 @@ each configuration its first finished seed is asked.  Predictions are read one r
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class Answers:
 @dataclass(frozen=True)
 class Gallery:
     """``ids`` and ``labels`` of all test images; ``disagreed`` and ``wrong`` are places among them, the most telling
-    first."""
+    first.  ``troubles`` say whose predictions are not there."""
 
     ids: npt.NDArray[np.str_]
     labels: npt.NDArray[np.int64]
@@ -52,31 +52,51 @@ class Gallery:
     troubles: tuple[str, ...] = ()
 
 
-def choose(table: Table) -> Gallery | None:
-    """The gallery of a table's best rows; ``None`` where no predictions can be read."""
-    troubles: list[str] = []
-    first: Predictions | None = None
-    answers: list[Answers] = []
-    mixture: Floats | None = None
-    entropy = np.zeros(0)
-    for row, seed, found in _predictions(table, troubles):
-        if first is None or mixture is None:
-            first, mixture, entropy = found, np.zeros(found.log_probs.shape), np.zeros(len(found.ids))
-        if found.log_probs.shape != mixture.shape or not np.array_equal(found.ids, first.ids):
-            troubles.append(f"{row.label}, seed {seed}: not in the gallery, it was tested on other images")
-            continue
+class _Asked:
+    """What models say together to the images of the first: their mixed probabilities (n, k), and the sum of the
+    entropies of each (n,)."""
+
+    def __init__(self, first: Predictions) -> None:
+        self.first = first
+        self.answers: list[Answers] = []
+        self.mixture, self.entropies = np.zeros(first.log_probs.shape), np.zeros(len(first.ids))
+
+    def fits(self, other: Predictions) -> bool:
+        return other.log_probs.shape == self.mixture.shape and np.array_equal(other.ids, self.first.ids)
+
+    def add(self, row: Row, seed: int, found: Predictions) -> None:
         probabilities = np.exp(found.log_probs.astype(np.float64))
-        mixture += probabilities
-        entropy += _entropy(probabilities)
-        answers.append(Answers(row.configuration_id, seed, probabilities.argmax(1), probabilities.max(1)))
-    if first is None or mixture is None:
-        return None
-    n = len(answers)
-    divergence = _entropy(mixture / n) - entropy / n
-    wrong = sum(np.where(each.predicted != first.labels, each.confidence, 0.0) for each in answers) / n
-    different = np.any([each.predicted != answers[0].predicted for each in answers], axis=0)
-    disagreed = _largest(np.where(different, divergence, 0.0))
-    return Gallery(first.ids, first.labels, tuple(answers), disagreed, _largest(wrong), tuple(troubles))
+        self.mixture += probabilities
+        self.entropies += _entropy(probabilities)
+        self.answers.append(Answers(row.configuration_id, seed, probabilities.argmax(1), probabilities.max(1)))
+
+    def disagreed(self) -> tuple[int, ...]:
+        n = len(self.answers)
+        divergence = _entropy(self.mixture / n) - self.entropies / n
+        different = np.any([each.predicted != self.answers[0].predicted for each in self.answers], axis=0)
+        return _largest(np.where(different, divergence, 0.0))
+
+    def wrong(self) -> tuple[int, ...]:
+        labels = self.first.labels
+        return _largest(
+            np.mean([np.where(each.predicted != labels, each.confidence, 0.0) for each in self.answers], axis=0)
+        )
+
+
+def choose(table: Table) -> Gallery:
+    """The gallery of a table's best rows; without answers where no predictions can be read."""
+    troubles: list[str] = []
+    asked: _Asked | None = None
+    for row, seed, found in _predictions(table, troubles):
+        asked = asked or _Asked(found)
+        if asked.fits(found):
+            asked.add(row, seed, found)
+        else:
+            troubles.append(f"{row.label}, seed {seed}: not in the gallery, it was tested on other images")
+    if asked is None:
+        return Gallery(np.array([], np.str_), np.array([], np.int64), (), (), (), tuple(troubles))
+    answers, first = tuple(asked.answers), asked.first
+    return Gallery(first.ids, first.labels, answers, asked.disagreed(), asked.wrong(), tuple(troubles))
 
 
 def document(gallery: Gallery, pictures: Mapping[str, bytes]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _table(
         **_tests(reading),
         "gallery": _gallery(part, chosen, thumbnails),
     }
-    return document, (*part.troubles, *reading.troubles, *(chosen.troubles if chosen else ()))
+    return document, (*part.troubles, *reading.troubles, *chosen.troubles)
 
 
 def _metrics(part: Part, primary: str) -> list[str]:
@@ -161,10 +161,8 @@ def _rocs(whole: Sequence[tuple[str, Any]], k: int) -> dict[str, dict[str, list[
     return {key: lines for key, lines in found.items() if lines}
 
 
-def _gallery(part: Part, chosen: gallery.Gallery | None, thumbnails: Thumbnails) -> dict[str, Any] | None:
-    if chosen is None:
+def _gallery(part: Part, chosen: gallery.Gallery, thumbnails: Thumbnails) -> dict[str, Any] | None:
+    if not chosen.answers:
         return None
     pictures = gallery.pictures(chosen, part.table.data.digest, thumbnails)
     return gallery.document(chosen, pictures)
-
-

@@ -20,6 +20,7 @@ from reports.leaderboard import Entry, Row
 from reports.metrics import metric
 from reports.settings import ABSENT
 from reports.summary import value
+from reports.text import one_line
 
 ROWS = 500
 """Rows of the page; the rest of a longer table is in leaderboard.csv."""
@@ -84,7 +85,7 @@ def _cells(
     yield _cell(_rank(part, row, shared), row.rank, "n")
     yield f'<th scope="row" data-sort="{escaped(row.label)}">{_model(row, look)}</th>'
     for keys in setting_columns(part.table).values():
-        yield _cell(inline(settings_of(row, keys)), _setting(row, keys))
+        yield _cell(inline(settings_of(row, keys)), _setting(row, keys), "set" if len(keys) == 1 else "settings")
     yield _metric_cell(row, primary, best[primary], spread=True)
     yield from [interval_cell(part, row, primary)] * bool(part.study.intervals)
     yield from [versus_cell(part, row, primary)] * bool(part.study.versus)
@@ -96,8 +97,9 @@ def _cells(
 
 
 def _cell(content: str, sort: object = None, kind: str = "") -> str:
-    sorted_by = "" if sort is None else f' data-sort="{escaped(str(sort))}"'
-    return f"<td{sorted_by}{f' class={kind}' if kind else ''}>{content}</td>"
+    attributes = f' class="{kind}"' if kind else ""
+    attributes += "" if sort is None else f' data-sort="{escaped(str(sort))}"'
+    return f"<td{attributes}>{content}</td>"
 
 
 def _metric_cell(row: Row, name: str, best: str | None, *, spread: bool) -> str:
@@ -114,7 +116,8 @@ def _rank(part: Part, row: Row, shared: bool) -> str:
 
 def _model(row: Row, look: int) -> str:
     below = f"<small>{escaped(row.architecture)}</small>" if row.architecture else ""
-    return f'<svg class="mark m{look}" aria-hidden="true" data-look="{look}"></svg>{escaped(row.model)}{below}'
+    mark = f'<svg class="mark m{look}" aria-hidden="true" data-look="{look}"></svg>'
+    return f'<span class="model">{mark}{escaped(one_line(row.model, 60))}</span>{below}'
 
 
 def _setting(row: Row, keys: Sequence[str]) -> object:

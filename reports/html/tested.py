@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +58,8 @@ def _at_grid(line: RocCurve) -> Floats:
     fpr, tpr = np.asarray(line.fpr, dtype=np.float64), np.asarray(line.tpr, dtype=np.float64)
     places, first = np.unique(fpr, return_index=True)
     highest = np.maximum.reduceat(tpr, first)
-    return np.interp(GRID, places, highest)
+    found: Floats = np.interp(GRID, places, highest)
+    return found
 
 
 def _pooled(bins: Sequence[CalibrationBin]) -> list[float] | None:

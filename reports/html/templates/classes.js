@@ -6,7 +6,7 @@ function classes(section, table) {
   const rows = table.rows.filter(row => row.id in table.perClass);
   if (!rows.length) return;
   const values = {row: rows[0].id};
-  const box = el("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "Classes"});
+  const box = el("div", {class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Classes"});
   const show = () => {
     const content = classTable(table, table.perClass[values.row]);
     box.replaceChildren(content);

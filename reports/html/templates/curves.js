@@ -25,7 +25,7 @@ function curvePlan(table, rows, x, y) {
     x: {title: X_TITLES[x], whole: x === "epoch"},
     y: {title: axisTitle(metric)},
     series: rows.map(row => curveOf(row, table.curves[row.id], x, y, metric)).filter(each => each.points.length),
-    note: "",
+    ends: true,
   };
 }
 

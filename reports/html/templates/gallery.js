@@ -5,7 +5,7 @@ function gallery(section, table) {
   if (!found || !(found.disagreed.length || found.wrong.length)) return;
   const rows = found.models.map(({id}) => table.rows.find(row => row.id === id));
   const legend = el("ul", {class: "legend", "aria-label": "Models asked"}, ...rows.map((row, n) =>
-    el("li", {}, el("span", {class: "key"}, mark(row.look), `${row.label}, seed ${found.models[n].seed}`))));
+    el("li", {}, el("span", {class: "key"}, mark(row.look), `${named(row)}, seed ${found.models[n].seed}`))));
   section.append(legend);
   const parts = [["The models disagree most", found.disagreed], ["Most sure, and wrong", found.wrong]];
   for (const [title, items] of parts) {
@@ -20,7 +20,7 @@ function gallery(section, table) {
 function card(item, rows, table) {
   const name = n => table.classes[n] ?? `class ${n}`;
   const alt = `test image ${item.id}, ${name(item.true)}`;
-  const image = item.png ? el("img", {src: `data:image/png;base64,${item.png}`, alt, loading: "lazy"}) : null;
+  const image = item.png ? el("img", {src: `data:image/png;base64,${item.png}`, alt}) : null;
   if (image) image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth <= 64));
   const answers = item.answers.map(([answer, sure], n) => {
     const right = answer === item.true;

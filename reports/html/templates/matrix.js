@@ -61,7 +61,7 @@ function numbered(rates, table, order, difference) {
   const head = el("tr", {}, el("td", {}), ...order.map(n => el("th", {scope: "col", title: table.classes[n]}, table.classes[n])));
   const rows = order.map(i => el("tr", {}, el("th", {scope: "row", title: table.classes[i]}, table.classes[i]),
     ...order.map(j => numberCell(rates[i * k + j], i === j, difference))));
-  const content = el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows));
+  const content = el("table", {class: k <= 5 ? "few" : null}, el("thead", {}, head), el("tbody", {}, ...rows));
   return el("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix"}, content);
 }
 

@@ -49,7 +49,7 @@ function scatterPicture(table, {x, y}, width) {
   }
   const marks = rows.map(row => pointOf(row, at(row), bar(row), plot, [x, y], table));
   plot.picture.append(...[...marks].reverse());
-  named(plot, rows, marks, at);
+  nameThem(plot, rows, at);
   roving(marks, rows.map(at));
   return plot.picture;
 }
@@ -118,17 +118,18 @@ function roving(marks, places) {
 }
 
 // Names where there is room, the best first.
-function named(plot, rows, marks, at) {
+function nameThem(plot, rows, at) {
   const taken = rows.map(row => around(plot, at(row), 7));
   for (const row of rows.slice(0, 40)) {
-    const [px, py] = [plot.x(at(row)[0]), plot.y(at(row)[1])], width = row.label.length * 6.4 + 4;
+    const name = row.label.length > 40 ? `${row.label.slice(0, 39)}…` : row.label;
+    const [px, py] = [plot.x(at(row)[0]), plot.y(at(row)[1])], width = name.length * 6.4 + 4;
     const spots = [[px + 10, py - 7], [px - 10 - width, py - 7], [px - width / 2, py - 23], [px - width / 2, py + 9]];
     const free = spots.map(([x, y]) => ({x0: x, y0: y, x1: x + width, y1: y + 14}))
       .find(box => box.x0 > plot.area.left && box.x1 < plot.area.right + 10 && box.y0 > 0 && box.y1 < plot.area.bottom &&
         !taken.some(other => box.x0 < other.x1 && other.x0 < box.x1 && box.y0 < other.y1 && other.y0 < box.y1));
     if (!free) continue;
     taken.push(free);
-    plot.picture.append(svg("text", {x: free.x0 + 2, y: free.y0 + 11, "aria-hidden": "true"}, row.label));
+    plot.picture.append(svg("text", {x: free.x0 + 2, y: free.y0 + 11, class: "name", "aria-hidden": "true"}, name));
   }
 }
 
