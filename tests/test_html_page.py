@@ -154,12 +154,12 @@ def test_an_empty_leaderboard_and_one_without_results_are_written(directory: Pat
     assert "No run has finished." in words((directory / "leaderboard.html").read_text(encoding="utf-8"))
 
 
-def test_a_value_that_is_unknown_is_a_dash_and_sorts_last(directory: Path) -> None:
+def test_a_value_that_is_unknown_is_a_dash_and_has_its_reason(directory: Path) -> None:
     lost = done(make_run("a"), None, undefined={"test/accuracy": "one class only"})
     text = page(build([lost, done(make_run("b"))], HEADER), directory)
     (row,) = [line for line in re.findall(r"<tr data-row.*?</tr>", text, re.DOTALL) if 'data-model="a"' in line]
     assert row.count('<td class="n">–</td>') == 2
-    assert "accuracy %: one class only" in words(text)
+    assert "accuracy %: seed 0: one class only (a)" in words(text)
 
 
 def compared(board: Leaderboard) -> tuple[Study, Tradeoffs]:

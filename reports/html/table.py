@@ -129,9 +129,9 @@ def _setting(row: Row, keys: Sequence[str]) -> object:
 
 def _pareto(part: Part, row: Row) -> str:
     if row.configuration_id in part.tradeoffs.front:
-        return _cell('<span class="star">★</span>', 1)
+        return _cell('<span class="star">★</span>', 1, "pareto")
     by = part.tradeoffs.dominated_by.get(row.configuration_id)
-    return _cell(f"<small>dominated by {escaped(part.label(by))}</small>" if by else "", 0)
+    return _cell(f"<small>dominated by {escaped(part.label(by))}</small>" if by else "", 0, "pareto")
 
 
 def _status(part: Part, row: Row) -> str:

@@ -67,7 +67,9 @@ function filterable(form, table) {
 }
 
 function matches(row, {text, model, status}) {
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean), content = row.textContent.toLowerCase();
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const cells = [...row.cells].filter(cell => !cell.classList.contains("pareto")); // it names other rows
+  const content = cells.map(cell => cell.textContent).join(" ").toLowerCase();
   if (model && row.dataset.model !== model) return false;
   return (!status || row.dataset.status.split(" ").includes(status)) && words.every(word => content.includes(word));
 }
