@@ -11,7 +11,7 @@ from typing import Any
 from benchmark.config.resolved import told
 from benchmark.journal import Journal
 from benchmark.plan import Plan
-from benchmark.preparing import must_have_run
+from benchmark.preparing import UsageProblem, must_have_run
 from benchmark.results import entries, leaderboard
 from benchmark.rundir import BrokenFile
 from reports.leaderboard import DataSummary, Header, Leaderboard, build
@@ -32,6 +32,7 @@ def kept(directory: Path) -> Leaderboard:
     """The leaderboard of the runs that were last planned in a directory of results; YAML and images are not needed.
 
     Raises:
+        UsageProblem: there is no plan yet.
         BrokenFile: ``experiment.yaml`` or the journal is not what a sweep writes, or of another version.
         JournalError: there is a file in the journal's place that is none.
     """
@@ -40,6 +41,8 @@ def kept(directory: Path) -> Leaderboard:
         about = told(path.read_text(encoding="utf-8"))
         with _opened(directory) as journal:
             found = entries(journal.planned(), journal)
+        if not found:
+            raise UsageProblem(f"nothing has run yet in {directory}: a sweep may be about to begin")
         return build(found, _header(directory, about))
     except (OSError, ValueError, KeyError) as error:
         raise BrokenFile(f"{path}: not what a sweep of this program writes there: {error}") from error

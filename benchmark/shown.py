@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -12,12 +12,12 @@ from reports.exhibit import Exhibit
 from reports.leaderboard import Leaderboard
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shown:
     """A leaderboard as HTML, as Markdown, and as rows."""
 
-    board: Leaderboard = field(repr=False)
-    exhibits: tuple[Exhibit, ...] = field(repr=False)
+    board: Leaderboard
+    exhibits: tuple[Exhibit, ...]
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -31,5 +31,5 @@ class Shown:
     def _repr_markdown_(self) -> str:
         return excerpt(self.board, self.exhibits)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self._repr_markdown_()

