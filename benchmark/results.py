@@ -25,11 +25,13 @@ VERSIONS = ("python", "torch", "torchvision", "timm", "numpy")
 
 def leaderboard(plan: Plan, journal: Journal, command: str, workers: int | None) -> Leaderboard:
     """The leaderboard of the current plan, from the journal's index."""
+    return build(entries(plan.runs, journal), _header(plan, command, workers, journal.outcomes()))
+
+
+def entries(runs: Sequence[Run], journal: Journal) -> list[Entry]:
+    """What came of each of ``runs``, from the journal's index."""
     outcomes, publications = journal.outcomes(), journal.publications()
-    entries = [
-        _entry(run, journal.rundir(run), outcomes.get(run.run_id), publications.get(run.run_id)) for run in plan.runs
-    ]
-    return build(entries, _header(plan, command, workers, outcomes))
+    return [_entry(run, journal.rundir(run), outcomes.get(run.run_id), publications.get(run.run_id)) for run in runs]
 
 
 def write(board: Leaderboard, directory: Path) -> tuple[dict[str, Any], Path]:

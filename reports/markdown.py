@@ -36,7 +36,7 @@ def page(leaderboard: Leaderboard, shown: Sequence[tuple[Exhibit, Pictures]], di
         data = exhibit.table.data
         blocks += [f"## {markdown(data.label)} ({data.digest[:8]})"] if several else []
         blocks += _section(leaderboard, exhibit, pictures, directory)
-    blocks += _not_ranked(leaderboard, several)
+    blocks += not_ranked(leaderboard, several)
     blocks += _details("Reproduce", reproduce(leaderboard))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -115,7 +115,8 @@ def _curves_title(table: Table) -> str:
     return f"Learning curves of the best {CURVES}" if len(table.ranked) > CURVES else "Learning curves"
 
 
-def _not_ranked(leaderboard: Leaderboard, several: bool) -> list[str]:
+def not_ranked(leaderboard: Leaderboard, several: bool) -> list[str]:
+    """The runs that count in no rank, each with its reason, as a heading and a table; nothing where there is none."""
     if not leaderboard.not_ranked:
         return []
     command = leaderboard.header.command
