@@ -20,6 +20,7 @@ from benchmark.cli_lr import lr
 from benchmark.cli_options import common, in_seconds, only_option, print_json, teller
 from benchmark.cli_rehearse import rehearse
 from benchmark.cli_runs import logs, reproduce, rm, stop
+from benchmark.cli_ui import ui
 from benchmark.data.telling import told
 
 INTERRUPTED = 130
@@ -233,7 +234,7 @@ def _tell_progress(what: str, done: int, total: int) -> None:
         click.echo(f"\r{what} [{bar:.<{BAR}}] {done:,} of {total:,}\033[K", nl=done == total, err=True)
 
 
-for each in (logs, lr, stop, rm, reproduce, rehearse, init, data, doctor, schema, models):
+for each in (ui, logs, lr, stop, rm, reproduce, rehearse, init, data, doctor, schema, models):
     main.add_command(each)
 
 

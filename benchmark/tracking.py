@@ -18,7 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmark import mlflow_record as record
@@ -94,11 +94,8 @@ class Publisher:
         self._artifacts = artifacts
         self._commit = commit
         self._seen: dict[str, Seen] = {}
-        prepare(uri)
         with self._reported():
-            if is_managed(uri):
-                mlflow.set_tracking_uri(uri)  # the plug-in that signs requests asks for it
-            self._client = MlflowClient(uri)
+            self._client = connect(uri)
             self._experiment_id = self._find_experiment()
 
     def publish(
@@ -300,15 +297,34 @@ class Publisher:
                 path.write_bytes(content)
             self._client.log_artifacts(mlflow_run_id, scratch)
 
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """Artifact stores raise whatever their library raises, and none of it may stop a sweep: hence `Exception`."""
-        try:
-            yield
-        except TrackingError:
-            raise
-        except Exception as error:
-            raise TrackingError(words(self._uri, error)) from error
+    def _reported(self) -> AbstractContextManager[None]:
+        return reported(self._uri)
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client; the store is made ready first where it is a file.
+
+    Raises:
+        TrackingError: the file cannot be made or used.
+    """
+    prepare(uri)
+    if is_managed(uri):
+        mlflow.set_tracking_uri(uri)  # the plug-in that signs requests asks for it
+    return MlflowClient(uri)
+
+
+@contextmanager
+def reported(uri: str) -> Iterator[None]:
+    """Whatever is raised becomes a :class:`TrackingError`.
+
+    Artifact stores raise whatever their library raises, and none of it may stop a sweep: hence `Exception`.
+    """
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:
+        raise TrackingError(words(uri, error)) from error
 
 
 def _dataset(run: Run, facts: DataFacts) -> entities.DatasetInput:
