@@ -36,9 +36,6 @@ nightly: $(VENV)/installed-test
 	$(BIN)/python perf/memory.py
 	$(BIN)/python perf/metrics.py
 	$(BIN)/python perf/larger_than_memory.py
-	$(BIN)/python perf/training.py --guard 0.5
-	$(BIN)/python perf/memory.py
-	$(BIN)/python perf/metrics.py
 	$(BIN)/python tests/survival.py --kills 500 --seed 1
 
 clean:

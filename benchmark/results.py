@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmark.journal import Journal, Outcome, Publication
 from benchmark.plan import Plan
@@ -28,10 +29,9 @@ def leaderboard(plan: Plan, journal: Journal, command: str, workers: int | None)
     return build(entries, _header(plan, command, workers, outcomes))
 
 
-def write(board: Leaderboard, directory: Path) -> Path:
-    """Writes the leaderboard's files; the path of the Markdown one."""
-    write_files(board, directory)
-    return directory / "leaderboard.md"
+def write(board: Leaderboard, directory: Path) -> tuple[dict[str, Any], Path]:
+    """Writes the leaderboard's files; the JSON one's document, and the path of the Markdown one."""
+    return write_files(board, directory), directory / "leaderboard.md"
 
 
 def run_figures(rundir: RunDir, run: Run) -> Mapping[str, bytes]:

@@ -288,10 +288,8 @@ def _write_resolved(plan: Plan) -> None:
 
 def _write_report(plan: Plan, journal: Journal, command: str, workers: int | None) -> tuple[dict[str, Any], Path]:
     from benchmark import results
-    from reports.documents import document
 
-    board = results.leaderboard(plan, journal, command, workers)
-    return document(board), results.write(board, plan.directory)
+    return results.write(results.leaderboard(plan, journal, command, workers), plan.directory)
 
 
 def _files(directory: Path) -> dict[str, bytes]:

@@ -1,11 +1,11 @@
-"""What a run spends beside training: validation and test, metrics, files, checkpoints, and the profile of its speed.
+"""What a run spends on evaluation (validation, test, metrics), on the profile of its speed, and on all but training.
 
     python perf/evaluation.py                        lenet5 and resnet18, 10 epochs of fashion-mini, five rounds each
     python perf/evaluation.py --models lenet5 --epochs 2 --rounds 1 --guard 0.8
 
 Each run is a whole job (:func:`benchmark.training.job.work`) in a process of its own, with the clocks around its parts:
-the training steps of all epochs, the profile, and everything.  In host processes a profile is taken once for all runs
-of a model on images of a size, so the share is told with it and without.
+the training steps of all epochs, evaluation, the profile, and everything, which has the data's loading, checkpoints and
+files too.  In host processes a profile is taken once for all runs of a model on images of a size.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from perf.rounds import as_a_job, cpu_seconds
 SIZES = {"lenet5": 28, "resnet18": 32}
 SPEC = DataSpec("fashion-mini")
 MOST = 0.10
-"""Of the CPU seconds of a run."""
+"""Of the CPU seconds of a run, for evaluation and the profile."""
+PARTS = ("all", "training", "evaluation", "profile")
 
 
 def main() -> int:
@@ -88,21 +89,21 @@ def measure(model: str, epochs: int, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         found = [whole_job(model, epochs, Path(scratch), number) for number in range(rounds)]
     row: dict[str, Any] = {"model": model, "size": SIZES[model], "epochs": epochs, "rounds": rounds}
-    for part in ("all", "training", "profile"):
+    for part in PARTS:
         row[part] = {clock: statistics.median(each[part][clock] for each in found) for clock in ("cpu", "wall")}
-    row["share"] = statistics.median(1 - each["training"]["cpu"] / each["all"]["cpu"] for each in found)
-    row["share without profile"] = statistics.median(
-        1 - each["training"]["cpu"] / (each["all"]["cpu"] - each["profile"]["cpu"]) for each in found
+    row["share"] = statistics.median(
+        (each["evaluation"]["cpu"] + each["profile"]["cpu"]) / each["all"]["cpu"] for each in found
     )
+    row["beside training"] = statistics.median(1 - each["training"]["cpu"] / each["all"]["cpu"] for each in found)
     return row
 
 
 def line(row: dict[str, Any]) -> str:
     """For a reader."""
-    parts = ", ".join(f"{part} {row[part]['cpu']:.2f} s" for part in ("all", "training", "profile"))
+    parts = ", ".join(f"{part} {row[part]['cpu']:.2f} s" for part in PARTS)
     return (
-        f"{row['model']} at {row['size']} px, {row['epochs']} epochs, CPU s: {parts}; beside training "
-        f"{100 * row['share']:.1f}% (limit {100 * MOST:.0f}%), less profile {100 * row['share without profile']:.1f}%"
+        f"{row['model']} at {row['size']} px, {row['epochs']} epochs, CPU s: {parts}; evaluation and profile "
+        f"{100 * row['share']:.1f}% (limit {100 * MOST:.0f}%), all but training {100 * row['beside training']:.1f}%"
     )
 
 
@@ -128,13 +129,17 @@ def whole_job(model: str, epochs: int, home: Path, number: int) -> dict[str, Any
 def job() -> int:
     """The program of a job, with clocks in it."""
     from benchmark.training import job, loop
+    from benchmark.training.learner import Learner
 
-    everything, training, profile = Spent(), Spent(), Spent()
+    everything, training, evaluation, profile = (Spent() for _ in PARTS)
     loop.Training.learn = training.around(loop.Training.learn)
+    Learner.validate = evaluation.around(Learner.validate)
+    for name in ("_predict", "_final_scores", "evaluation"):
+        setattr(job, name, evaluation.around(getattr(job, name)))
     job.measure = profile.around(job.measure)
     with everything.counting():
         code = job.main()
-    print(json.dumps({"all": asdict(everything), "training": asdict(training), "profile": asdict(profile)}))
+    print(json.dumps(dict(zip(PARTS, map(asdict, (everything, training, evaluation, profile)), strict=True))))
     return code
 
 

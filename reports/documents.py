@@ -9,22 +9,26 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from reports.across import across
+from reports.aggregate import Aggregate
+from reports.exhibit import Exhibit
 from reports.leaderboard import Entry, Leaderboard, Row, Table, Unranked
 from reports.metrics import better
 from reports.spent import Spent
-from reports.statistics import Aggregate
+from reports.statistics import LEVEL
+from reports.study import Interval
 from reports.text import cell
 from reports.values import all_metrics
 
 SCHEMA_VERSION = 1
 
 
-def document(leaderboard: Leaderboard) -> dict[str, Any]:
+def document(leaderboard: Leaderboard, shown: Sequence[Exhibit]) -> dict[str, Any]:
     """The JSON document: ``schema_version``, ``experiment``, ``data``, ``primary``, ``rows``, ``not_ranked``, and what
-    holds for the whole experiment."""
+    holds for the whole experiment; ``shown`` belongs to the tables, in order."""
     header = leaderboard.header
     return {
         "schema_version": SCHEMA_VERSION,
@@ -42,22 +46,22 @@ def document(leaderboard: Leaderboard) -> dict[str, Any]:
         "versions": dict(header.versions),
         "cost": _cost(leaderboard),
         "counts": {status: leaderboard.counts[status] for status in ("done", "failed", "pending")},
-        "rows": [_row(table, row) for table in leaderboard.tables for row in table.rows],
+        "statistics": [_statistics(each) for each in shown],
+        "over_all_data": [vars(each) for each in across(leaderboard)],
+        "rows": [_row(each, row) for each in shown for row in each.table.rows],
         "not_ranked": [_not_ranked(each) for each in leaderboard.not_ranked],
     }
 
 
-def json_text(leaderboard: Leaderboard) -> str:
+def json_text(told: Mapping[str, Any]) -> str:
     """The document as text, a line for each entry of its lists: quick to write, and readable when compared."""
-    return (
-        "{\n" + ",\n".join(f" {_json(key)}: {_lines_of(each)}" for key, each in document(leaderboard).items()) + "\n}\n"
-    )
+    return "{\n" + ",\n".join(f" {_json(key)}: {_lines_of(each)}" for key, each in told.items()) + "\n}\n"
 
 
-def table_text(leaderboard: Leaderboard) -> str:
+def table_text(leaderboard: Leaderboard, shown: Sequence[Exhibit]) -> str:
     """The CSV's text; lines end as RFC 4180 has it, and cells that a spreadsheet would take for a
     formula begin with an apostrophe."""
-    lines = list(_lines(leaderboard))
+    lines = list(_lines(leaderboard, shown))
     head = list(dict.fromkeys(key for line in lines for key in line))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [cell(key) for key in head])
@@ -88,7 +92,25 @@ def _cost(leaderboard: Leaderboard) -> dict[str, Any] | None:
     return {**vars(spent), "usd": spent.usd, "prices": leaderboard.header.prices}
 
 
-def _row(table: Table, row: Row) -> dict[str, Any]:
+def _statistics(shown: Exhibit) -> dict[str, Any]:
+    """What the numbers of one table rest on."""
+    return {
+        "data": shown.table.data.label,
+        "data_digest": shown.table.data.digest,
+        "level": LEVEL,
+        "correction": "Holm",
+        "pairs": shown.study.pairs,
+        "best": shown.study.best,
+        "tied": list(shown.study.tied),
+        "objectives": list(shown.tradeoffs.objectives),
+        "measured_on": {name: list(keys) for name, keys in shown.tradeoffs.groups.items()},
+        "notes": list(shown.study.notes),
+    }
+
+
+def _row(shown: Exhibit, row: Row) -> dict[str, Any]:
+    table, key = shown.table, row.configuration_id
+    versus, intervals = shown.study.versus.get(key), shown.study.intervals.get(key, {})
     return {
         "rank": row.rank,
         "configuration_id": row.configuration_id,
@@ -100,16 +122,20 @@ def _row(table: Table, row: Row) -> dict[str, Any]:
         "hyperparameters": dict(row.hyperparameters),
         "n_seeds": row.n_seeds,
         "planned_seeds": row.planned_seeds,
-        "metrics": {name: _metric(each) for name, each in row.metrics.items()},
+        "metrics": {name: _metric(each, intervals.get(name)) for name, each in row.metrics.items()},
+        "versus_best": vars(versus) if versus else None,
+        "pareto": key in shown.tradeoffs.front,
+        "dominated_by": shown.tradeoffs.dominated_by.get(key),
         "runs": [_run(entry) for entry in row.entries],
         "notes": list(row.notes),
     }
 
 
-def _metric(found: Aggregate) -> dict[str, Any]:
+def _metric(found: Aggregate, interval: Interval | None) -> dict[str, Any]:
     if found.mean is None:
         return {"mean": None, "reason": found.reason}
-    return {"mean": found.mean, "sd": found.sd, "values": list(found.values)}
+    told = {"mean": found.mean, "sd": found.sd, "values": list(found.values)}
+    return told | ({"interval": vars(interval)} if interval else {})
 
 
 def _run(entry: Entry) -> dict[str, Any]:
@@ -139,14 +165,16 @@ def _not_ranked(each: Unranked) -> dict[str, Any]:
     }
 
 
-def _lines(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
-    for table in leaderboard.tables:
-        for row in table.rows:
-            yield _line(table, row, leaderboard.header.primary)
-        yield from _without_result(leaderboard, table)
+def _lines(leaderboard: Leaderboard, shown: Sequence[Exhibit]) -> Iterator[dict[str, Any]]:
+    for each in shown:
+        for row in each.table.rows:
+            yield _line(each, row)
+        yield from _without_result(leaderboard, each.table)
 
 
-def _line(table: Table, row: Row, primary: str) -> dict[str, Any]:
+def _line(shown: Exhibit, row: Row) -> dict[str, Any]:
+    table, primary = shown.table, shown.primary
+    versus = shown.study.versus.get(row.configuration_id)
     reason = row.metrics[primary].reason if primary in row.metrics else f"{primary} was not recorded"
     line = {
         "rank": row.rank,
@@ -155,9 +183,15 @@ def _line(table: Table, row: Row, primary: str) -> dict[str, Any]:
         "n_seeds": row.n_seeds,
         "planned_seeds": row.planned_seeds,
         "not_ranked": reason,
+        "vs best": versus.difference if versus else None,
+        "adjusted p": versus.adjusted if versus else None,
+        "tied with best": versus.tied if versus else None,
+        "pareto": row.configuration_id in shown.tradeoffs.front,
     }
     for name, found in row.metrics.items():
         line |= {name: found.mean, f"{name} sd": found.sd}
+        if each := shown.study.interval(row.configuration_id, name):
+            line |= {f"{name} low": each.low, f"{name} high": each.high}
     return line | _total(row.entries) | _hyperparameters(row.entries[0])
 
 

@@ -6,8 +6,9 @@ with broken ones, costs its part of the figures and is named in ``troubles``; it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +27,15 @@ SPLIT = "test"
 @dataclass(frozen=True)
 class Evidence:
     """``confusions``: label -> counts (k, k), summed over the seeds, of the best rows; ``curves``: label -> epochs with
-    the mean of ``curve_metric`` over the seeds."""
+    the mean of ``curve_metric`` over the seeds; ``f1``: label -> each class's F1 in the best rows, the mean over the
+    seeds (``None`` where one of them has none); ``support``: each class's images."""
 
-    classes: tuple[str, ...]
-    confusions: Mapping[str, npt.NDArray[np.int64]]
-    curves: Mapping[str, tuple[Event, ...]]
-    curve_metric: str
+    classes: tuple[str, ...] = ()
+    confusions: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    curves: Mapping[str, tuple[Event, ...]] = field(default_factory=dict)
+    curve_metric: str = "val/accuracy"
+    f1: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    support: tuple[int, ...] = ()
     troubles: tuple[str, ...] = ()
 
 
@@ -40,11 +44,19 @@ def read(table: Table, primary: str) -> Evidence:
     troubles: list[str] = []
     evaluated = {row.label: _evaluations(row, troubles) for row in table.ranked[:BEST]}
     confusions = {label: _sum(found) for label, found in evaluated.items() if found}
-    classes = next((tuple(each.name for each in found[0].per_class) for found in evaluated.values() if found), ())
+    first = next((found[0].per_class for found in evaluated.values() if found), ())
     epochs = {row.label: _epochs(row, troubles) for row in table.ranked[:CURVES]}
     name = _curve_metric(epochs, primary)
     curves = {label: average(runs, name) for label, runs in epochs.items()}
-    return Evidence(classes, confusions, {label: each for label, each in curves.items() if each}, name, tuple(troubles))
+    return Evidence(
+        classes=tuple(each.name for each in first),
+        confusions=confusions,
+        curves={label: each for label, each in curves.items() if each},
+        curve_metric=name,
+        f1={label: _f1(found) for label, found in evaluated.items() if found},
+        support=tuple(each.support for each in first),
+        troubles=tuple(troubles),
+    )
 
 
 def _evaluations(row: Row, troubles: list[str]) -> list[Evaluation]:
@@ -71,6 +83,16 @@ def _epochs(row: Row, troubles: list[str]) -> list[tuple[Event, ...]]:
         except BrokenFile:
             troubles.append(f"{row.label}, seed {entry.run.seed}: no learning curve, its events.jsonl cannot be read")
     return found
+
+
+def _f1(evaluations: list[Evaluation]) -> tuple[float | None, ...]:
+    seeds = [[each.f1 for each in evaluation.per_class] for evaluation in evaluations]
+    return tuple(_mean(values) for values in zip(*seeds, strict=True))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [each for each in values if each is not None]
+    return math.fsum(known) / len(known) if len(known) == len(values) else None
 
 
 def _sum(evaluations: list[Evaluation]) -> npt.NDArray[np.int64]:

@@ -3,45 +3,71 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from reports import standing
+from reports.exhibit import Exhibit
 from reports.leaderboard import Entry, Header, Row, Table
 from reports.metrics import COLUMNS, metric
 from reports.settings import ABSENT, caption, setting, write
 from reports.summary import value
+from reports.tables import grid
 from reports.text import markdown
 
+OF_A_MACHINE = ("speed/", "cost/")
+"""Metrics that are compared on one machine only."""
 OWN_COLUMN = 3
 """Hyperparameters that have a column each; more share one, so that the table stays readable."""
 
 
-def grid(head: Sequence[str], align: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table of cells that are Markdown already."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, align, *rows])
+def ranking(shown: Exhibit, directory: Path) -> str:
+    """A row for each configuration, best first; links lead from ``directory`` to the run directories.  Where speed was
+    measured on several machines, a table for each, since times are compared within one only."""
+    groups = shown.tradeoffs.groups
+    if len(groups) < 2:
+        return _ranking(shown, shown.table.rows, directory)
+    blocks = []
+    for name, keys in groups.items():
+        rows = [row for row in shown.table.rows if row.configuration_id in keys]
+        blocks += [f"#### Measured on {markdown(name)}", _ranking(shown, rows, directory)]
+    rest = [row for row in shown.table.rows if row.rank is None]
+    return "\n\n".join([*blocks, *([_ranking(shown, rest, directory)] if rest else [])])
 
 
-def ranking(table: Table, primary: str, directory: Path) -> str:
-    """A row for each configuration, best first; links lead from ``directory`` to the run directories."""
-    names = columns(table, primary)
-    settings = _setting_columns(table)
-    best = {name: _best(table, name) for name in names}
+def _ranking(shown: Exhibit, rows: Sequence[Row], directory: Path) -> str:
+    table, primary = shown.table, shown.primary
+    names, settings, study = columns(table, primary), _setting_columns(table), _study_columns(shown)
+    best = {name: _best(rows if name.startswith(OF_A_MACHINE) else table.ranked, name) for name in names}
     heads = [metric(name).heading for name in names]
-    shared = Counter(row.rank for row in table.rows)
-    rows = []
-    for row in table.rows:
+    lines = []
+    for row in rows:
         cells = [_cell(row, name, name == primary, best[name]) for name in names]
         varied = [_settings(row, keys) for keys in settings.values()]
-        rows.append(
-            [_rank(row, shared), _model(row), *varied, cells[0], _seeds(row), *cells[1:], _links(row, directory)]
-        )
+        studied = [markdown(column(shown, row)) for column in study.values()]
+        star = [standing.pareto(shown, row)] if shown.tradeoffs.front else []
+        lines.append(
+            [standing.rank(shown, row), _model(row), *varied, cells[0], *studied, _seeds(row), *cells[1:], *star,
+             _links(row, directory)]
+        )  # fmt: skip
+    stars = ["Pareto"] if shown.tradeoffs.front else []
     return grid(
-        ["rank", "model", *settings, heads[0], "seeds", *heads[1:], "runs"],
-        ["--:", ":--", *[":--"] * len(settings), "--:", "--:", *["--:"] * (len(names) - 1), ":--"],
-        rows,
-    )
+        ["rank", "model", *settings, heads[0], *study, "seeds", *heads[1:], *stars, "runs"],
+        ["--:", ":--", *[":--"] * len(settings), "--:", *["--:"] * (len(study) + 1), *["--:"] * (len(names) - 1),
+         *[":-:"] * len(stars), ":--"],
+        lines,
+    )  # fmt: skip
+
+
+def _study_columns(shown: Exhibit) -> dict[str, Callable[[Exhibit, Row], str]]:
+    """Title -> cell, of those that any row has."""
+    found: dict[str, Callable[[Exhibit, Row], str]] = {}
+    if any(shown.primary in each for each in shown.study.intervals.values()):
+        found["95% interval"] = standing.interval
+    if shown.study.versus:
+        found["vs best"] = standing.against_best
+    return found
 
 
 def columns(table: Table, primary: str) -> list[str]:
@@ -49,14 +75,15 @@ def columns(table: Table, primary: str) -> list[str]:
     return [primary, *(name for name in COLUMNS if name != primary and any(name in row.metrics for row in table.rows))]
 
 
-def notes(table: Table, header: Header) -> str:
+def notes(shown: Exhibit, header: Header) -> str:
     """How to read the table, a sentence for each thing that is there."""
-    lines = [_spread(table)]
+    table = shown.table
+    lines = [_spread(table), *map(markdown, standing.explained(shown))]
     if any(row.n_seeds < row.planned_seeds for row in table.rows):
         lines.append("⚠ fewer seeds than planned: the missing ones are below, under Not ranked.")
-    ranks = [row.rank for row in table.ranked]
-    if len(set(ranks)) < len(ranks):
-        lines.append("= exactly equal means.")
+    if any(standing.rank(shown, row).endswith(standing.TIED) for row in table.ranked):
+        tied = "= tied with the best" if shown.study.tied else "= exactly equal means"
+        lines.append(f"{tied}.")
     lines.append("Epochs and weights were chosen on validation; test images were used once, for these numbers.")
     if any(name.startswith("speed/") for row in table.rows for name in row.metrics):
         lines.append(_speed(table, header))
@@ -105,12 +132,6 @@ def _settings(row: Row, keys: Sequence[str]) -> str:
     return markdown(", ".join(setting(key, row.hyperparameters[key]) for key in there)) or ABSENT
 
 
-def _rank(row: Row, shared: Mapping[int | None, int]) -> str:
-    if row.rank is None:
-        return ABSENT
-    return f"{row.rank}=" if shared[row.rank] > 1 else str(row.rank)
-
-
 def _model(row: Row) -> str:
     architecture = f"<br><sub>{markdown(row.architecture)}</sub>" if row.architecture else ""
     return markdown(row.model) + architecture
@@ -125,10 +146,10 @@ def _cell(row: Row, name: str, spread: bool, best: str | None) -> str:
     return f"**{text}**" if best is not None and value(row, name, spread=False) == best else text
 
 
-def _best(table: Table, name: str) -> str | None:
+def _best(rows: Sequence[Row], name: str) -> str | None:
     """How the best mean of a column reads; ``None`` where no direction is better or all rows read the same."""
     known = metric(name)
-    means = [mean for row in table.ranked if (mean := row.mean(name)) is not None]
+    means = [mean for row in rows if row.rank is not None and (mean := row.mean(name)) is not None]
     if known.direction is None or len({known.write(mean) for mean in means}) < 2:
         return None
     return markdown(known.write(max(means) if known.direction == "higher" else min(means)))

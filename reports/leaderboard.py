@@ -17,13 +17,15 @@ from typing import Literal
 
 from benchmark.run import Run, Value
 from benchmark.rundir import Failure, Result
+from reports.aggregate import Aggregate
 from reports.metrics import better
 from reports.settings import common, labels, varying_keys
 from reports.spent import Spent
-from reports.statistics import Aggregate
 from reports.values import aggregates, all_metrics, reason_without
 
 Status = Literal["done", "failed", "pending"]
+LIBRARIES = ("torch", "torchvision", "timm")
+"""Of which other versions train other networks."""
 SPEED_NOTE = "Speed was measured on this machine when nothing else trained, once for each network and input."
 
 
@@ -104,6 +106,12 @@ class Row:
     @property
     def notes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(note for each in self.done if each.result for note in each.result.notes))
+
+    @property
+    def mixed(self) -> bool:
+        """Whether its seeds were trained with different versions of the libraries."""
+        versions = [[each.result.environment.get(name) for name in LIBRARIES] for each in self.done if each.result]
+        return any(each != versions[0] for each in versions)
 
     def mean(self, name: str) -> float | None:
         found = self.metrics.get(name)

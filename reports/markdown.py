@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from reports.across import across
 from reports.evidence import CURVES, Evidence
-from reports.grid import grid, notes, ranking
+from reports.exhibit import Exhibit
+from reports.grid import notes, ranking
 from reports.leaderboard import Leaderboard, Table, Unranked
+from reports.per_class import per_class
 from reports.pictures import Picture, Pictures
 from reports.provenance import environment, seeds
 from reports.rates import hardest, row_rates
 from reports.summary import best, headline
+from reports.tables import grid
 from reports.text import attribute, code, markdown
 
 CONFUSIONS = 8
@@ -22,35 +26,53 @@ REASON = 240
 """Characters of a failure's message; the rest is in leaderboard.json and in the log."""
 
 
-def page(leaderboard: Leaderboard, shown: Sequence[tuple[Evidence, Pictures]], directory: Path) -> str:
+def page(leaderboard: Leaderboard, shown: Sequence[tuple[Exhibit, Pictures]], directory: Path) -> str:
     """The page, as it stands in ``directory`` beside ``figures/``; ``shown`` belongs to the tables, in order."""
     header = leaderboard.header
     blocks = [f"# {markdown(header.experiment)}", markdown(header.description), headline(leaderboard)]
     several = len(leaderboard.tables) > 1
-    for table, (evidence, pictures) in zip(leaderboard.tables, shown, strict=True):
-        blocks += [f"## {markdown(table.data.label)} ({table.data.digest[:8]})"] if several else []
-        blocks += _section(leaderboard, table, evidence, pictures, directory)
+    blocks += _across(leaderboard)
+    for exhibit, pictures in shown:
+        data = exhibit.table.data
+        blocks += [f"## {markdown(data.label)} ({data.digest[:8]})"] if several else []
+        blocks += _section(leaderboard, exhibit, pictures, directory)
     blocks += _not_ranked(leaderboard, several)
     blocks += _details("Reproduce", _reproduce(leaderboard))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _section(
-    leaderboard: Leaderboard, table: Table, evidence: Evidence, pictures: Pictures, directory: Path
-) -> list[str]:
-    primary = leaderboard.header.primary
+def _section(leaderboard: Leaderboard, shown: Exhibit, pictures: Pictures, directory: Path) -> list[str]:
+    table, evidence = shown.table, shown.evidence
     if not table.rows:
         return ["No run has finished."]
     return [
-        best(table, primary),
-        ranking(table, primary, directory),
-        notes(table, leaderboard.header),
+        best(shown),
+        ranking(shown, directory),
+        notes(shown, leaderboard.header),
         _images(pictures.costs, "49%"),
         *_hardest(evidence),
         *_details(_confusion_title(pictures), _images(pictures.confusions, "32%")),
+        *_details("Per class", per_class(evidence)),
         *_details(_curves_title(table), _images(pictures.curves, "75%")),
-        *(f"⚠ {markdown(each)}." for each in evidence.troubles),
+        *(f"⚠ {markdown(each)}." for each in shown.troubles),
     ]
+
+
+def _across(leaderboard: Leaderboard) -> list[str]:
+    """Which configurations are good on all data sets."""
+    if not (found := across(leaderboard)):
+        return []
+    rows = [
+        [markdown(each.label), f"{each.mean_rank:.2f}", f"{each.win_rate * 100:.0f}%", str(each.first)]
+        for each in found
+    ]
+    head = ["configuration", "mean rank ↓", "win rate ↑", "times best"]
+    note = (
+        f"Over {len(leaderboard.tables)} data sets, of configurations that have a rank on each: the mean of their "
+        "ranks among one another, and the share of comparisons with another one on a data set that they win, equal "
+        "means counting half."
+    )
+    return ["### Over all data sets", grid(head, [":--", "--:", "--:", "--:"], rows), note]
 
 
 def _images(pictures: Sequence[Picture], width: str) -> str:
@@ -96,13 +118,20 @@ def _curves_title(table: Table) -> str:
 def _not_ranked(leaderboard: Leaderboard, several: bool) -> list[str]:
     if not leaderboard.not_ranked:
         return []
+    command = leaderboard.header.command
     failed = [each for each in leaderboard.not_ranked if each.kind != "pending"]
     rows = [
-        [_what(each, several), markdown(each.kind), markdown(each.reason, REASON), code(each.entry.log)]
+        [_what(each, several), markdown(each.kind), markdown(each.reason, REASON), code(look_at(each, command))]
         for each in failed
     ]
     rows += _pending(leaderboard, several)
     return ["### Not ranked", grid(["run", "what", "why", "look at"], [":--"] * 4, rows)]
+
+
+def look_at(each: Unranked, command: str) -> str:
+    """The command that shows the run's log, made of the one that ran it; else the log's path."""
+    program, found, rest = command.partition(" run")
+    return f"{program} logs {each.entry.run.run_id[:6]}{rest}" if found and each.entry.log else each.entry.log
 
 
 def _what(each: Unranked, several: bool) -> str:

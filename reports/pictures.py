@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
 from reports.evidence import Evidence
+from reports.exhibit import Exhibit
 from reports.figures import Point, confusion_figure, curves_figure, pareto_figure
-from reports.leaderboard import Table
+from reports.leaderboard import Row, Table
 from reports.metrics import metric
 from reports.style import Look
 
-OURS = re.compile(r"(\d+-)?(quality-vs-(training|latency)|confusion-\d+|learning-curves)\.(svg|png)")
+OURS = re.compile(r"(\d+-)?(quality-vs-(training|latency)(-\d+)?|confusion-\d+|learning-curves)\.(svg|png)")
 """File names that a report may write, and so may delete."""
 COSTS = {"training": "cost/train_seconds", "latency": "speed/latency_ms_p50"}
 
@@ -41,9 +42,10 @@ class Pictures:
         return self.costs + self.confusions + self.curves
 
 
-def pictures(table: Table, evidence: Evidence, primary: str, styles: Mapping[str, Look], prefix: str = "") -> Pictures:
+def pictures(shown: Exhibit, styles: Mapping[str, Look], prefix: str = "") -> Pictures:
     """Draws them.  ``styles``: model -> look; ``prefix`` tells several tables' files apart."""
-    costs = [found for kind in COSTS if (found := _cost(table, kind, primary, styles, prefix))]
+    table, evidence = shown.table, shown.evidence
+    costs = [found for kind in COSTS for found in _costs(shown, kind, styles, prefix)]
     confusions = [
         Picture(
             f"{prefix}confusion-{place}",
@@ -55,18 +57,32 @@ def pictures(table: Table, evidence: Evidence, primary: str, styles: Mapping[str
     return Pictures(tuple(costs), tuple(confusions), tuple(_curves(table, evidence, styles, prefix)))
 
 
-def _cost(table: Table, kind: str, primary: str, styles: Mapping[str, Look], prefix: str) -> Picture | None:
-    cost = COSTS[kind]
-    points = [
-        Point(row.label, row.model, x, y, row.metrics[primary].sd)
-        for row in table.ranked
-        if (x := row.mean(cost)) is not None and (y := row.mean(primary)) is not None
+def _costs(shown: Exhibit, kind: str, styles: Mapping[str, Look], prefix: str) -> Iterator[Picture]:
+    """One for each group of rows whose times may be compared."""
+    groups = list(shown.tradeoffs.groups.values()) or [tuple(row.configuration_id for row in shown.table.ranked)]
+    for place, keys in enumerate(groups, 1):
+        rows = [row for row in shown.table.ranked if row.configuration_id in keys]
+        where = f", measured on {list(shown.tradeoffs.groups)[place - 1]}" if len(groups) > 1 else ""
+        points = _points(rows, COSTS[kind], shown)
+        if len(points) > 1:
+            alt = f"{metric(shown.primary).words} against {metric(COSTS[kind]).words}{where}"
+            figure = pareto_figure(points, x=COSTS[kind], y=shown.primary, styles=styles)
+            yield Picture(f"{prefix}quality-vs-{kind}{f'-{place}' if len(groups) > 1 else ''}", alt, figure)
+
+
+def _points(rows: Sequence[Row], cost: str, shown: Exhibit) -> list[Point]:
+    """Bars are the 95% intervals where there are any."""
+    return [
+        Point(row.label, row.model, x, y, _bar(shown, row, y))
+        for row in rows
+        if (x := row.mean(cost)) is not None and (y := row.mean(shown.primary)) is not None
     ]
-    if len(points) < 2:
-        return None
-    alt = f"{metric(primary).words} against {metric(cost).words}"
-    figure = pareto_figure(points, x=cost, y=primary, styles=styles)
-    return Picture(f"{prefix}quality-vs-{kind}", alt, figure)
+
+
+def _bar(shown: Exhibit, row: Row, mean: float) -> tuple[float, float] | None:
+    """How far the interval reaches below the mean and above it."""
+    found = shown.study.interval(row.configuration_id, shown.primary)
+    return (max(0.0, mean - found.low), max(0.0, found.high - mean)) if found else None
 
 
 def _curves(table: Table, evidence: Evidence, styles: Mapping[str, Look], prefix: str) -> Sequence[Picture]:

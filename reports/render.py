@@ -9,37 +9,36 @@ same run directories gives the same bytes.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from benchmark.failpoints import reach
 from benchmark.rundir import atomic
-from reports.documents import json_text, table_text
-from reports.evidence import Evidence, read
+from reports.documents import document, json_text, table_text
+from reports.exhibit import exhibits
 from reports.figures import png_bytes, svg_bytes
-from reports.leaderboard import Leaderboard, Table
+from reports.leaderboard import Leaderboard
 from reports.markdown import FIGURES, page
-from reports.pictures import OURS, Picture, Pictures, pictures
-from reports.style import Look, looks
+from reports.pictures import OURS, Picture, pictures
+from reports.style import looks
 
 
-def write(leaderboard: Leaderboard, directory: Path) -> None:
+def write(leaderboard: Leaderboard, directory: Path) -> dict[str, Any]:
     """Writes the files into ``directory``, which is made if missing; figures that an earlier report left and this one
-    does not have are deleted, other files stay."""
+    does not have are deleted, other files stay.
+
+    Returns:
+        the document of ``leaderboard.json``.
+    """
     styles = looks(leaderboard.models)
-    several = len(leaderboard.tables) > 1
-    shown = [
-        _exhibit(table, leaderboard.header.primary, styles, f"{place}-" if several else "")
-        for place, table in enumerate(leaderboard.tables, 1)
-    ]
-    drawn = [each for _, found in shown for each in found.all]
-    _write_figures(drawn, directory / FIGURES)
-    _write_text(directory / "leaderboard.json", json_text(leaderboard))
-    _write_text(directory / "leaderboard.csv", table_text(leaderboard))
+    found = exhibits(leaderboard)
+    prefixes = [f"{place}-" if len(found) > 1 else "" for place in range(1, len(found) + 1)]
+    shown = [(each, pictures(each, styles, prefix)) for each, prefix in zip(found, prefixes, strict=True)]
+    _write_figures([each for _, drawn in shown for each in drawn.all], directory / FIGURES)
+    told = document(leaderboard, found)
+    _write_text(directory / "leaderboard.json", json_text(told))
+    _write_text(directory / "leaderboard.csv", table_text(leaderboard, found))
     _write_text(directory / "leaderboard.md", page(leaderboard, shown, directory))
-
-
-def _exhibit(table: Table, primary: str, styles: dict[str, Look], prefix: str) -> tuple[Evidence, Pictures]:
-    evidence = read(table, primary)
-    return evidence, pictures(table, evidence, primary, styles, prefix)
+    return told
 
 
 def _write_figures(drawn: list[Picture], directory: Path) -> None:

@@ -31,13 +31,14 @@ LOG_FROM = 8.0
 
 @dataclass(frozen=True)
 class Point:
-    """A configuration: ``x`` its cost and ``y`` its quality, as recorded (fractions, not per cent); ``sd`` of ``y``."""
+    """A configuration: ``x`` its cost and ``y`` its quality, as recorded (fractions, not per cent); ``bar`` is how far
+    the interval of ``y`` reaches below and above it."""
 
     label: str
     model: str
     x: float
     y: float
-    sd: float | None = None
+    bar: tuple[float, float] | None = None
 
 
 def front(points: Sequence[Point], *, higher: bool = True) -> list[Point]:
@@ -58,7 +59,7 @@ def pareto_figure(
     title: str = "",
     styles: Mapping[str, Look] | None = None,
 ) -> Figure:
-    """Quality ``y`` over cost ``x`` (metric names; a lower cost is better); bars are ± the standard deviation.
+    """Quality ``y`` over cost ``x`` (metric names; a lower cost is better); bars are 95% intervals.
 
     Args:
         points: at least one, the best first.
@@ -81,7 +82,7 @@ def pareto_figure(
         rest = points[NAMED:]
         axes.plot([each.x for each in rest], [quality.scaled(each.y) for each in rest], ".", color=REST, zorder=0)
         for point in points[:NAMED]:
-            look, bar = styles[point.model], quality.scaled(point.sd) if point.sd is not None else None
+            look, bar = styles[point.model], [[quality.scaled(each)] for each in point.bar or ()] or None
             axes.errorbar(
                 point.x, quality.scaled(point.y), bar, color=look.colour, marker=look.marker, ms=8, mec="white",
                 mew=0.8, elinewidth=1.2, zorder=3,

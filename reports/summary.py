@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from reports import standing
+from reports.exhibit import Exhibit
 from reports.leaderboard import Leaderboard, Row, Table
 from reports.metrics import better, metric
 from reports.settings import ABSENT
@@ -14,6 +16,7 @@ NEAR = 0.01
 _SPEEDS = {
     "speed/latency_ms_p50": ("Fastest", "faster", "ms an image"),
     "cost/train_seconds": ("Fastest to train", "faster", "s"),
+    "cost/usd": ("Cheapest", "cheaper", "a run"),
 }
 
 
@@ -27,16 +30,30 @@ def headline(leaderboard: Leaderboard) -> str:
     return " · ".join([*parts, *_time(leaderboard), *_cost(leaderboard)])
 
 
-def best(table: Table, primary: str) -> str:
-    """**Best**, and the fastest within one point, in Markdown; an empty text where nothing is ranked."""
-    ranked = table.ranked
+def best(shown: Exhibit) -> str:
+    """**Best**, what is tied with it, and the fastest and cheapest within one point, in Markdown; an empty text where
+    nothing is ranked."""
+    ranked, primary = shown.table.ranked, shown.primary
     if not ranked:
         return ""
     first = [row for row in ranked if row.rank == 1]
     names = " and ".join(markdown(row.label) for row in first)
     equal = ", exactly equal" if len(first) > 1 else ""
     sentence = f"**Best:** {names}{equal}: {value(first[0], primary)}{metric(primary).unit} {metric(primary).words}."
-    return " ".join([sentence, *_fastest(ranked, primary)])
+    return " ".join([sentence, *_tied(shown), *_fastest(ranked, primary)])
+
+
+def _tied(shown: Exhibit) -> list[str]:
+    """Which rows cannot be told from the best, and what would tell the nearest of them."""
+    rows = [row for row in standing.tied(shown) if row.rank != 1]
+    if not shown.study.versus:
+        return []
+    if not rows:
+        return ["**Tied with it:** none."] if len(shown.table.ranked) > 1 else []
+    few, more = rows[: standing.FEW], len(rows) - standing.FEW
+    names = ", ".join(markdown(row.label) for row in few) + (f" and {more} more" if more > 0 else "")
+    hint = standing.remedy(shown.study.versus[few[0].configuration_id])
+    return [f"**Tied with it:** {names}{f' ({hint})' if hint and len(rows) == 1 else ''}."]
 
 
 def value(row: Row, name: str, *, spread: bool = True) -> str:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from benchmark.rundir import Result
-from reports.statistics import Aggregate, aggregate, undefined
+from reports.aggregate import Aggregate, aggregate, undefined
 
 Finished = tuple[int, Result, Mapping[str, float | None]]
 """A seed, its result and its profile."""

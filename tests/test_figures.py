@@ -138,7 +138,7 @@ def draw_all() -> list[Figure]:
     return [
         confusion_figure(confusion(3), ["cat", "dog", "bird"], "lenet5"),
         curves_figure({"a": epochs([0.5, 0.6]), "b": epochs([0.55])}),
-        pareto_figure([Point(name, name, 2.0**i, 0.6 + i / 50, 0.01) for i, name in enumerate("abc")]),
+        pareto_figure([Point(name, name, 2.0**i, 0.6 + i / 50, (0.01, 0.02)) for i, name in enumerate("abc")]),
     ]
 
 
@@ -205,7 +205,9 @@ def test_the_mean_curve_ends_where_the_first_seed_stopped() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_every_model_is_named_in_the_scatter_and_no_name_covers_another(seed: int) -> None:
     random = np.random.default_rng(seed)
-    points = [Point(m, m, float(random.uniform(5, 90)), float(random.uniform(0.7, 0.9)), 0.005) for m in MODELS]
+    points = [
+        Point(m, m, float(random.uniform(5, 90)), float(random.uniform(0.7, 0.9)), (0.005, 0.005)) for m in MODELS
+    ]
     figure = pareto_figure(points)
     names = [text for text in texts(figure) if isinstance(text, Annotation)]
     assert sorted(text.get_text() for text in names) == sorted(MODELS)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.rundir import Result
+from reports.aggregate import aggregate
 from reports.leaderboard import DataSummary, Entry, Header, build
 from reports.settings import labels, varying_keys, write
-from reports.statistics import aggregate
 from tests.report_support import DIGEST, HEADER, done, failed, make_run, pending
 
 FINITE = st.floats(-1e9, 1e9, allow_nan=False)

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from reports.documents import document, table_text
-from reports.leaderboard import Entry, Header, build
+from reports.exhibit import exhibits
+from reports.leaderboard import Entry, Header, Leaderboard, build
 from reports.metrics import metric
 from reports.render import write
 from reports.text import attribute, code, markdown, one_line
@@ -54,9 +55,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fixed_entries(directory: Path) -> list[Entry]:
     """Two learning rates of one model, another model, seeds that failed or are to come."""
-    quality = {"test/precision_macro": 0.82, "test/recall_macro": 0.81, "test/f1_macro": 0.805}
-    quality |= {"test/roc_auc_macro": 0.9876, "test/log_loss": 0.2345, "model/parameters": 61706.0, "model/macs": 4.2e5}
-    quality |= {"cost/train_seconds": 12.5}
+    quality = {"model/parameters": 61706.0, "model/macs": 4.2e5, "cost/train_seconds": 12.5}
     speed = {"speed/latency_ms_p50": 0.35, "speed/images_per_second": 9012.3, "speed/batch_size": 256.0}
     slow = {"speed/latency_ms_p50": 3.1, "speed/images_per_second": 420.0, "speed/batch_size": 256.0}
     entries = []
@@ -67,7 +66,7 @@ def fixed_entries(directory: Path) -> list[Entry]:
             done(run, accuracy, directory=directory / "runs" / run.run_id, metrics=more, profile=slow,
                  architecture="ResNet-18", notes=("input enlarged from 28 to 32",))
         )  # fmt: skip
-    for seed, accuracy in ((0, 0.902), (1, 0.904)):
+    for seed, accuracy in ((0, 271 / 300), (1, 272 / 300)):
         run = make_run("lenet5", seed, lr=2e-3)
         where = directory / "runs" / run.run_id
         entries.append(done(run, accuracy, directory=where, metrics=quality, profile=speed))
@@ -137,14 +136,14 @@ def test_a_broken_evaluation_costs_its_figure_and_is_named_and_nothing_else(dire
     assert "⚠ lenet5, seed 0: no confusion matrix" in text
     assert "⚠ lenet5, seed 1: no learning curve" in text
     assert "90.0 ± 0.0" in text
-    assert "| cat → dog | 10% |" in text
+    assert "| cat → dog | 15% |" in text
 
 
 def test_confusions_are_summed_over_the_seeds(directory: Path) -> None:
     entries = [done(make_run(seed=s), a, directory=directory / str(s)) for s, a in ((0, 0.9), (1, 0.7))]
     write(build(entries, HEADER), directory)
     text = (directory / "leaderboard.md").read_text(encoding="utf-8")
-    assert "| cat → dog | 20% |" in text
+    assert "| cat → dog | 30% |" in text
 
 
 def test_figures_of_an_earlier_report_go_and_other_files_stay(directory: Path) -> None:
@@ -337,7 +336,7 @@ def test_hostile_names_do_no_harm_anywhere(directory: Path) -> None:
     assert "script" not in re.findall(r"<\s*/?\s*([a-zA-Z0-9]+)", rendered.lower())
     assert "http://y" not in re.findall(r'href="([^"]*)"', rendered)
     tables = re.findall(r"<table>(.*?)</table>", rendered, flags=re.DOTALL)
-    assert len(tables) == 3
+    assert len(tables) == 4
     for table in tables:
         rows = re.findall(r"<tr>(.*?)</tr>", table, flags=re.DOTALL)
         assert len({row.count("<th") + row.count("<td") for row in rows}) == 1
@@ -349,9 +348,13 @@ def test_hostile_names_do_no_harm_anywhere(directory: Path) -> None:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_text_that_a_spreadsheet_would_run_begins_with_an_apostrophe(start: str) -> None:
-    lines = parsed(table_text(build([done(make_run(f"{start}cmd"), metrics={"test/mcc": -0.5})], HEADER)))
+    lines = parsed(csv_of(build([done(make_run(f"{start}cmd"), metrics={"test/mcc": -0.5})], HEADER)))
     assert lines[0]["model"] == f"'{start}cmd"
     assert lines[0]["test/mcc"] == "-0.5"
+
+
+def csv_of(board: Leaderboard) -> str:
+    return table_text(board, exhibits(board))
 
 
 def parsed(text: str) -> list[dict[str, str]]:
@@ -372,10 +375,11 @@ def test_the_csv_has_a_line_for_each_configuration_with_exact_numbers(written: P
 
 
 METRIC = {"mean", "sd", "values"}
+INTERVAL = {"low": float, "high": float, "over": str}
 ROW = {
     "rank": (int, type(None)), "configuration_id": str, "label": str, "model": str, "architecture": str, "data": str,
     "data_digest": str, "hyperparameters": dict, "n_seeds": int, "planned_seeds": int, "metrics": dict, "runs": list,
-    "notes": list,
+    "notes": list, "versus_best": (dict, type(None)), "pareto": bool, "dominated_by": (str, type(None)),
 }  # fmt: skip
 RUN = {"run_id": str, "seed": int, "status": str, "mlflow_run_id": (str, type(None)), "metrics": dict}
 UNRANKED = {
@@ -399,13 +403,15 @@ def test_the_json_has_the_documented_shape(written: Path) -> None:
     assert all(conforms(each, UNRANKED) for each in found["not_ranked"])
     for row in found["rows"]:
         for each in row["metrics"].values():
+            interval = each.pop("interval", None)
             assert each.keys() == ({"mean", "reason"} if each["mean"] is None else METRIC)
+            assert interval is None or conforms(interval, INTERVAL)
             assert each["mean"] is None or len(each["values"]) == row["n_seeds"]
 
 
 def test_the_json_keeps_every_metric_of_every_run() -> None:
     entry = done(make_run(), metrics={"test/ece": 0.0625}, profile={"speed/latency_ms_p50": 3.5})
-    (row,) = document(build([entry], HEADER))["rows"]
+    (row,) = document(board := build([entry], HEADER), exhibits(board))["rows"]
     assert row["runs"][0]["metrics"]["test/ece"] == 0.0625
     assert row["runs"][0]["metrics"]["speed/latency_ms_p50"] == 3.5
     assert row["hyperparameters"] == entry.run.hyperparameters

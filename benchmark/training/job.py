@@ -62,7 +62,8 @@ from benchmark.training.team import Alone, Team, is_member, team_of
 from benchmark.training.torchrun import Word, train_together
 
 TASKS = ("train", "profile")
-PROFILE_SECONDS = 1.5
+PROFILE_SECONDS, LEAST_PROFILE, PROFILE_SHARE = 1.5, 0.2, 0.03
+"""How long a profile measures; after training, no more than this share of the training's seconds, but the least."""
 
 
 def main() -> int:
@@ -107,7 +108,8 @@ def work(
     set_up(run)
     data, device = _load(run, places.data), team.device(choose_device(run.device))
     if "train" not in tasks:
-        return places.rundir.write_profile(measure(run, make_model(run, data, device), data, device))
+        measured = measure(run, make_model(run, data, device), data, device, PROFILE_SECONDS)
+        return places.rundir.write_profile(measured)
     pace, parts = Pace.of(bell or Bell()), Parts(run, places.rundir)
     model = with_room(parts, lambda: train_and_test(parts, data, device, team, pace, places.weights), log)
     if "profile" in tasks and team.rank == 0:
@@ -170,8 +172,10 @@ def train_and_test(
     return model
 
 
-def measure(run: Run, model: nn.Module, data: PreparedData, device: torch.device) -> dict[str, float | None]:
-    """The ``speed/…`` values of a model on images like the data's."""
+def measure(
+    run: Run, model: nn.Module, data: PreparedData, device: torch.device, seconds: float
+) -> dict[str, float | None]:
+    """The ``speed/…`` values of a model on images like the data's, in about so many seconds."""
     size, channels = shape(data)
     return profile(
         model,
@@ -179,7 +183,7 @@ def measure(run: Run, model: nn.Module, data: PreparedData, device: torch.device
         channels=channels,
         batch_size=run.eval_batch_size,
         device=device,
-        seconds=PROFILE_SECONDS,
+        seconds=seconds,
     )
 
 
@@ -232,8 +236,11 @@ def _work_in_a_team(run: Run, places: Places, tasks: Collection[str], bell: Bell
 
 def _profile(run: Run, model: nn.Module, data: PreparedData, device: torch.device, rundir: RunDir) -> None:
     """Measures the speed once the result is safe: what fails here (memory for a larger batch) costs the profile."""
+    result = rundir.read_result()
+    trained = result.metrics["cost/train_seconds"] if result else None
+    seconds = min(PROFILE_SECONDS, max(LEAST_PROFILE, PROFILE_SHARE * (trained or 0.0)))
     try:
-        rundir.write_profile(measure(run, model, data, device))
+        rundir.write_profile(measure(run, model, data, device, seconds))
     except (RuntimeError, MemoryError, OSError):
         traceback.print_exc()
 
