@@ -32,7 +32,8 @@ from benchmark.mlflow_store import ENVIRONMENT, TrackingError, answers, redact, 
 STARTING_SECONDS = 120.0
 STOPPING_SECONDS = 10.0
 LOOK_SECONDS = 0.1
-LOG_BYTES = 2000
+LOG_LINES, LOG_BYTES = 5, 4000
+"""Of a log: its end, where the reason stands below the traceback."""
 PORTS = range(1024, 65536)
 
 
@@ -114,9 +115,10 @@ class Server:
     def tail(self) -> str:
         """The end of its log, without secrets."""
         try:
-            return redact(self.log.read_bytes()[-LOG_BYTES:].decode(errors="replace")).strip()
+            lines = self.log.read_bytes()[-LOG_BYTES:].decode(errors="replace").strip().splitlines()
         except OSError:
             return ""
+        return redact("\n".join(lines[-LOG_LINES:]))
 
     def _ensure(self, port: int | None, *, attached: bool) -> tuple[str, subprocess.Popen[bytes] | None]:
         while (lock := self._take()) is None:

@@ -129,7 +129,7 @@ class Publisher:
             if seen.commit is None:
                 self._bring(seen, now, uuid)
             elif now.result and now.profile and now.profile.digest != seen.profile:
-                self._add_profile(seen, now.profile)
+                self._add_profile(seen, now, now.profile)
         self._seen[uuid] = seen
         return seen.projection
 
@@ -269,9 +269,9 @@ class Publisher:
         reach("publish.committed")
         seen.commit, seen.tags, seen.events = digest, {}, ()
 
-    def _add_profile(self, seen: Seen, profile: Profile) -> None:
+    def _add_profile(self, seen: Seen, now: Record, profile: Profile) -> None:
         """Apart from the rest: the run stays whole meanwhile."""
-        self._log(seen, record.speed(profile))
+        self._log(seen, record.speed(profile), tags=record.measured(now))
         self._client.set_tag(seen.mlflow_run_id, PROFILE, profile.digest)
         seen.profile = profile.digest
 
