@@ -14,8 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Hashable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +29,7 @@ FOLDER = "data"
 SIZES = {"evaluation.json": 8 * 2**20, "events.jsonl": 8 * 2**20, "predictions.npz": 64 * 2**20}
 """The largest of each that is published, or taken from a server, in bytes."""
 T = TypeVar("T")
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 Values = Mapping[str, float | None]
 
 
@@ -119,8 +119,7 @@ def parse(kind: type[T], text: str | bytes) -> T:
     """
     try:
         json.loads(text, parse_constant=_refused, parse_float=_finite)
-        value: T = _adapter(kind).validate_json(text, strict=True)
-        return value
+        return _adapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part)[:40] for part in first["loc"][:6])
@@ -129,9 +128,11 @@ def parse(kind: type[T], text: str | bytes) -> T:
         raise BadDocument(f"not a {_name(kind)}: {str(error)[:200]}") from None
 
 
-@cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    """Made once for each type: that takes longer than to read a document."""
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def _name(kind: Any) -> str:
