@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from benchmark import mlflow_view
 from benchmark.mlflow_record import KIND
+from benchmark.mlflow_store import TrackingError
 from benchmark.run import Run
 from benchmark.tracking import VIEW_KEY, connect, reported
 
@@ -94,6 +95,24 @@ class Reader:
                 if place.is_file() and not place.is_symlink() and place.stat().st_size <= limits[path]:
                     found[path] = place.read_bytes()
         return found
+
+    def version(self, model: str, tag: str, value: str) -> str | None:
+        """The version of a registered model that has this tag; ``None`` where none has.
+
+        Raises:
+            TrackingError: a model of that name is there, and not of ours.
+        """
+        with reported(self._uri):
+            found = self._client.search_registered_models(f"name = '{model}'")
+            if found and found[0].tags.get(KIND) != "model":
+                raise TrackingError(f"MLflow has a model {model!r} that is not ours: give the experiment another name")
+            versions = _pages(lambda token: self._client.search_model_versions(f"name = '{model}'", page_token=token))
+            return next((str(each.version) for each in versions if each.tags.get(tag) == value), None)
+
+    def point(self, model: str, alias: str, version: str) -> None:
+        """Has ``models:/model@alias`` mean this version."""
+        with reported(self._uri):
+            self._client.set_registered_model_alias(model, alias, version)
 
     def _listed(self, mlflow_run_id: str, limits: Mapping[str, int]) -> list[str]:
         folder = next(iter(limits)).rpartition("/")[0]

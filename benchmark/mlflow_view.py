@@ -128,7 +128,8 @@ def _scatter(cost: str, metric: str) -> Chart:
 def _parallel(names: tuple[str, ...], metric: str) -> Chart:
     """``names`` has the model at least, and there are always metrics: never an axis alone."""
     metrics = [*(each for each in PARALLEL if each != metric), metric]
-    axes = {"selectedParams": list(names), "selectedMetrics": metrics, "showAllRuns": False}
+    params = [each for each in names if each != "seed"]
+    axes = {"selectedParams": params, "selectedMetrics": metrics, "showAllRuns": False}
     return {**_chart("PARALLEL", "settings", metric), **axes}
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import launch
-from benchmark import elsewhere, mlflow_store, paying, preparing, room, rundir, words
+from benchmark import elsewhere, mlflow_store, paying, preparing, registering, room, rundir, words
 from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
@@ -260,7 +260,7 @@ class Session:
         publisher.log_sweep(_files(plan.directory), journal.note("sweep_uuid", os.urandom(16).hex()))
         line = f"compare the runs: {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
         journal.remember("view", line)
-        return line
+        return "\n".join((line, *registering.lines(plan, journal, self.uri)))
 
 
 def _must_have_run(plan: Plan) -> None:

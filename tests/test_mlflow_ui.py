@@ -115,14 +115,16 @@ def all_in(*texts: str) -> Callable[[webdriver.Chrome], bool]:
 
 
 def drawn(browser: webdriver.Chrome, title: str, selector: str) -> int:
-    """How many marks the chart with this title has; it is scrolled into sight, since charts elsewhere are not drawn."""
+    """How many marks the chart with this title has, without the faint line that MLflow draws below a smoothed one.  It is
+    scrolled into sight, since charts elsewhere are not drawn."""
     script = """
         const [title, selector] = arguments;
         const cards = [...document.querySelectorAll('[data-testid^=experiment-view-compare-runs-card]')];
         const card = cards.find(each => each.innerText.split('\\n').some(line => line.trim() === title));
         if (!card) return 0;
         card.scrollIntoView({block: 'center'});
-        return card.querySelectorAll(selector).length;"""
+        const faint = each => Number(each.style.strokeOpacity || 1) < 1;
+        return [...card.querySelectorAll(selector)].filter(each => !faint(each)).length;"""
     return int(browser.execute_script(script, title, selector))
 
 
