@@ -106,7 +106,10 @@ def _with_documents(reader: Reader, runs: Sequence[Tracked]) -> list[Tracked]:
     def complete(each: Tracked) -> Tracked:
         if not incomplete(each):
             return each
-        return completed(each, reader.fetch(each.mlflow_run_id, dict.fromkeys(DOCUMENTS, LARGEST_DOCUMENT)))
+        try:
+            return completed(each, reader.fetch(each.mlflow_run_id, dict.fromkeys(DOCUMENTS, LARGEST_DOCUMENT)))
+        except TrackingError:
+            return each  # it is left out, and named
 
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(complete, runs))

@@ -65,8 +65,15 @@ class Server:
         return self.base.with_suffix(".json")
 
     def find(self) -> str | None:
-        """The address of the server that lives, once it answers; ``None`` where none does."""
+        """The address of the server that lives, once it answers; ``None`` where none does.
+
+        Raises:
+            ServerError: one lives, and does not answer.
+        """
+        deadline = time.monotonic() + STARTING_SECONDS
         while (lock := self._take()) is None:
+            if time.monotonic() > deadline:
+                raise ServerError(f"MLflow's server lives and does not answer: end it with --stop; its log: {self.log}")
             port = self._known("port")
             if port and answers(address(port), 1.0):
                 return address(port)
@@ -135,11 +142,11 @@ class Server:
     def _port(self, wanted: int | None) -> int:
         """The one asked for, else that of the last time, so that links stay good, else any that is free."""
         if wanted is not None:
-            if not _is_free(wanted):
-                raise ServerError(f"port {wanted} is taken by another program: give another --port, or leave it out")
+            if why := _why_not(wanted):
+                raise ServerError(f"port {wanted} cannot be used ({why}): give another --port, or leave it out")
             return wanted
         last = self._known("port")
-        if last in PORTS and _is_free(last):
+        if last in PORTS and not _why_not(last):
             return last
         with socket.socket() as probe:
             probe.bind((HOST, 0))
@@ -206,14 +213,15 @@ def address(port: int) -> str:
     return f"http://{HOST}:{port}"
 
 
-def _is_free(port: int) -> bool:
+def _why_not(port: int) -> str:
+    """Why nothing can listen at ``port``; empty where it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return os.strerror(error.errno or 0)
+    return ""
 
 
 def _environment(uri: str, port: int) -> dict[str, str]:

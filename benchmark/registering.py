@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import mlflow_store
+from benchmark.data.datacache import DataError
 from benchmark.journal import Journal
 from benchmark.metric_names import METRICS
 from benchmark.mlflow_store import TrackingError
@@ -184,5 +185,5 @@ def lines(plan: Plan, journal: Journal, uri: str) -> list[str]:
 
     try:
         return register(plan, journal, uri, Reader(uri))
-    except (TrackingError, subprocess.TimeoutExpired) as error:
+    except (TrackingError, DataError, OSError, subprocess.TimeoutExpired) as error:
         return [f"not registered: {mlflow_store.redact(str(error))}"]

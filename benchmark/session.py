@@ -258,7 +258,7 @@ class Session:
         publisher = publisher or _publisher(self.uri, plan)
         link = publisher.write_view(plan.runs, plan.experiment.report.primary)
         publisher.log_sweep(_files(plan.directory), journal.note("sweep_uuid", os.urandom(16).hex()))
-        line = f"compare the runs: {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
+        line = f"compare the runs: `{self.command('ui')}`, or {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
         journal.remember("view", line)
         return "\n".join((line, *registering.lines(plan, journal, self.uri)))
 

@@ -150,6 +150,7 @@ def test_only_runs_with_the_commit_tag_count(server: Server) -> None:
     board, said = server.report()
     (row,) = board["rows"]
     assert (row["n_seeds"], row["planned_seeds"]) == (1, 2)
+    assert [each["sizes"] for each in board["data"]] == [{"train": 54, "val": 6, "test": 20}]
     assert row["metrics"]["test/accuracy"]["mean"] == 0.5
     assert row["metrics"]["test/roc_auc_macro"] == {"mean": None, "reason": "seed 0: one class is absent"}
     assert "4 runs" in said

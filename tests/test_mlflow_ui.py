@@ -115,8 +115,9 @@ def all_in(*texts: str) -> Callable[[webdriver.Chrome], bool]:
 
 
 def drawn(browser: webdriver.Chrome, title: str, selector: str) -> int:
-    """How many marks the chart with this title has, without the faint line that MLflow draws below a smoothed one.  It is
-    scrolled into sight, since charts elsewhere are not drawn."""
+    """How many marks the chart with this title has, without the faint line that MLflow draws below a smoothed one.
+
+    The chart is scrolled into sight, since those elsewhere are not drawn."""
     script = """
         const [title, selector] = arguments;
         const cards = [...document.querySelectorAll('[data-testid^=experiment-view-compare-runs-card]')];

@@ -29,6 +29,14 @@ matrix: {model: [lenet5, resnet18], seed: [0, 1]}
 launch: {profile: false, workers: 1}
 tracking: {register: best}
 """
+SEVERAL = """
+name: tiny
+defaults: {model: lenet5, epochs: 1, image_size: 28}
+matrix:
+  data: [{source: digits, name: "../Кот #1"}, {source: synthetic, train_size: 300, test_size: 100, classes: 3}]
+launch: {profile: false, workers: 1}
+tracking: {register: best}
+"""
 pytestmark = pytest.mark.slow
 
 
@@ -162,6 +170,13 @@ def test_a_model_of_somebody_elses_is_left_alone(registered: Registered) -> None
     with pytest.raises(TrackingError, match="has a model 'other' that is not ours"):
         reader.version("other", "benchmark.run_id", "0")
     assert reader.version("nobody", "benchmark.run_id", "0") is None
+
+
+def test_each_data_set_has_a_best_and_a_name_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "experiments.yaml").write_text(SEVERAL)
+    said = Command(tmp_path, tmp_path / "cache")("run")
+    assert "registered: models:/tiny-1@best, version 1" in said
+    assert "registered: models:/tiny-synthetic@best, version 1" in said
 
 
 def test_only_none_and_best_can_be_registered(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`ui`: MLflow's server is found or started, shown and ended, with real servers, stores and commands."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -139,7 +140,7 @@ def test_a_port_that_is_taken_is_an_error_with_a_remedy(command: Command) -> Non
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
         said = command("ui", "--no-browser", "--port", port, code=3)
-    assert said == f"port {port} is taken by another program: give another --port, or leave it out\n"
+    assert said == f"port {port} cannot be used (Address already in use): give another --port, or leave it out\n"
 
 
 def test_a_server_that_does_not_come_up_leaves_the_end_of_its_log(tmp_path: Path) -> None:
@@ -204,6 +205,18 @@ def test_a_server_that_dies_is_told_with_the_end_of_its_log(command: Command) ->
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "MLflow's server has ended (exit code -9)" in out
+
+
+def test_a_server_that_lives_and_does_not_answer_is_no_reason_to_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmark.mlflow_server.STARTING_SECONDS", 0.5)
+    server = Server.of(sqlite_uri(tmp_path / "mlflow.db"), tmp_path)
+    server.base.parent.mkdir()
+    with server.base.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ServerError, match="lives and does not answer: end it with --stop"):
+            server.detached(None)
 
 
 def test_a_store_has_one_server_however_its_path_is_written(tmp_path: Path) -> None:
