@@ -174,7 +174,8 @@ def prepare(uri: str) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         raise TrackingError(f"MLflow's store cannot be made: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise TrackingError(f"{path}: cannot be used as MLflow's store: {error}") from error
+        remedy = "; another program holds it: end that one, or wait" if "locked" in str(error) else ""
+        raise TrackingError(f"{path}: cannot be used as MLflow's store: {error}{remedy}") from error
 
 
 def _create(path: Path) -> None:

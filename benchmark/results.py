@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,19 +85,27 @@ def _speed_note(results: Sequence[Result]) -> str:
 
 def _header(plan: Plan, command: str, workers: int | None, outcomes: Mapping[str, Outcome]) -> Header:
     results = [found.result for run in plan.runs if (found := outcomes.get(run.run_id)) and found.result]
-    environment = results[0].environment if results else {}
-    return Header(
+    header = Header(
         experiment=plan.experiment.name,
         data=tuple(DataSummary(spec.label, f.digest, f.classes, f.sizes) for spec, f in plan.data.items()),
         primary=plan.experiment.report.primary,
         description=plan.experiment.description,
         command=command,
         commit=source_commit(),
-        hardware=f"{environment['cpu']}, {environment['cpus']} cores" if environment else "",
         workers=workers,
+        prices=Prices.shipped(plan.experiment.launch.aws.prices).words,
+    )
+    return with_facts(header, results)
+
+
+def with_facts(header: Header, results: Sequence[Result]) -> Header:
+    """``header`` with what the results tell of where, when and with what they were made."""
+    environment = results[0].environment if results else {}
+    return replace(
+        header,
+        hardware=f"{environment['cpu']}, {environment['cpus']} cores" if {"cpu", "cpus"} <= set(environment) else "",
         started=min((each.started for each in results), default=None),
         finished=max((each.finished for each in results), default=None),
         speed_note=_speed_note(results),
-        prices=Prices.shipped(plan.experiment.launch.aws.prices).words,
         versions={name: str(environment[name]) for name in VERSIONS if name in environment},
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import launch
-from benchmark import elsewhere, mlflow_store, paying, preparing, room, rundir, words
+from benchmark import elsewhere, mlflow_store, paying, preparing, registering, room, rundir, words
 from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
@@ -258,9 +258,9 @@ class Session:
         publisher = publisher or _publisher(self.uri, plan)
         link = publisher.write_view(plan.runs, plan.experiment.report.primary)
         publisher.log_sweep(_files(plan.directory), journal.note("sweep_uuid", os.urandom(16).hex()))
-        line = f"compare the runs: {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
+        line = f"compare the runs: `{self.command('ui')}`, or {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
         journal.remember("view", line)
-        return line
+        return "\n".join((line, *registering.lines(plan, journal, self.uri)))
 
 
 def _publisher(uri: str, plan: Plan) -> Publisher:
