@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = 3
 """The exit code where the machine is in the way."""
+FEW = 5
+"""Names in a line; more are counted."""
 PUBLISHING_SECONDS = 60.0
 """At the end of a sweep, at most so long for what MLflow does not have yet."""
 
@@ -302,7 +304,11 @@ def _best(document: Mapping[str, Any]) -> list[str]:
     if not ranked:
         return ["no run has a result to rank"]
     best, primary = ranked[0], document["primary"]
-    return [f"best: {best['model']}, {primary} {best['metrics'][primary]['mean']:.4f}"]
+    beside = [row for row in ranked if row["data_digest"] == best["data_digest"] and row["versus_best"]]
+    tied = [row["label"] for row in beside if row["versus_best"]["tied"]]
+    more = f" and {len(tied) - FEW} more" if len(tied) > FEW else ""
+    also = f" (tied with it: {', '.join(tied[:FEW])}{more})" if tied else ""
+    return [f"best: {best['label']}, {primary} {best['metrics'][primary]['mean']:.4f}{also}"]
 
 
 def _closing(total: int, failed: int, left: int, seconds: float) -> str:

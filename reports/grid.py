@@ -71,8 +71,26 @@ def _study_columns(shown: Exhibit) -> dict[str, Callable[[Exhibit, Row], str]]:
 
 
 def columns(table: Table, primary: str) -> list[str]:
-    """The primary metric, then those that any row has."""
-    return [primary, *(name for name in COLUMNS if name != primary and any(name in row.metrics for row in table.rows))]
+    """The primary metric, then those that any row has and that do not read the same in all of several rows."""
+    same = constants(table, primary)
+    return [primary, *(name for name in _recorded(table) if name not in {primary, *same})]
+
+
+def constants(table: Table, primary: str) -> dict[str, str]:
+    """Metric -> how it reads in all of several rows, of those that describe the model or its costs: one network with
+    several learning rates has one number of parameters."""
+    if len(table.rows) < 2:
+        return {}
+    found = {}
+    for name in _recorded(table):
+        readings = {value(row, name, spread=False) for row in table.rows}
+        if len(readings) == 1 and name != primary and name.partition("/")[0] not in {"test", "val"}:
+            found[name] = readings.pop()
+    return found
+
+
+def _recorded(table: Table) -> list[str]:
+    return [name for name in COLUMNS if any(name in row.metrics for row in table.rows)]
 
 
 def notes(shown: Exhibit, header: Header) -> str:
@@ -88,7 +106,8 @@ def notes(shown: Exhibit, header: Header) -> str:
     if any(name.startswith("speed/") for row in table.rows for name in row.metrics):
         lines.append(_speed(table, header))
     lines += [f"{markdown(row.label)}: {markdown(note)}." for row in table.rows for note in row.notes]
-    same = f"All rows: {', '.join(markdown(each) for each in caption(table.fixed))}."
+    constant = [f"{metric(name).title} {text}" for name, text in constants(table, header.primary).items()]
+    same = f"All rows: {', '.join([*map(markdown, caption(table.fixed)), *constant])}."
     return f"{same}\n\n{' '.join(lines + _undefined(table, header.primary))}"
 
 
