@@ -242,6 +242,17 @@ def test_the_front_goes_through_what_nothing_beats(shown: Shown) -> None:
     assert front.count("H") == 3
 
 
+def test_points_have_bars_of_their_interval_in_their_colour(shown: Shown) -> None:
+    bars = shown.all(".point .bar")
+    assert len(bars) == 4
+    stroke, colour = "return getComputedStyle(arguments[0]).stroke", "return getComputedStyle(arguments[0]).fill"
+    for point in shown.all(".point"):
+        bar, mark = point.find_element(By.CSS_SELECTOR, ".bar"), point.find_element(By.CSS_SELECTOR, "g > path")
+        assert shown.run(stroke, bar) == shown.run(colour, mark)
+    low, high = map(float, re.findall(r",([\d.]+)V([\d.]+)", bars[0].get_attribute("d") or "")[0])
+    assert low > high
+
+
 def test_curves_go_over_epochs_seconds_and_dollars(shown: Shown) -> None:
     choice = shown.select("curves", "Against")
     assert [option.text for option in choice.options] == ["epoch", "seconds of training", "dollars"]

@@ -205,6 +205,18 @@ def test_rows_measured_on_different_machines_are_told_and_have_fronts_of_their_o
     text = page(board, directory, front=Tradeoffs(("test/accuracy",), (a,), {}, {"a CPU": (a,), "a GPU": (b,)}))
     assert "Speed and cost are compared only within what was measured alike. a CPU: a; a GPU: b." in words(text)
     assert [row["group"] for row in data_of(text)["tables"][0]["rows"]] == [0, 1]
+    assert ">a CPU</td>" in text
+
+
+def test_the_best_speed_is_bold_within_what_was_measured_alike(directory: Path) -> None:
+    speeds = {"a": 1.0, "b": 2.0, "c": 5.0, "d": 7.0}
+    entries = [done(make_run(m), 0.8, profile={"speed/latency_ms_p50": speed}) for m, speed in speeds.items()]
+    board = build(entries, HEADER)
+    a, b, c, d = (row.configuration_id for row in board.tables[0].rows)
+    alike = page(board, directory, front=Tradeoffs(groups={"one": (a, b, c, d)}))
+    apart = page(board, directory, front=Tradeoffs(groups={"CPU": (a, b), "GPU": (c, d)}))
+    bold = [re.findall(r"<strong>([\d.]+)</strong></td>", text) for text in (alike, apart)]
+    assert bold == [["1.0"], ["1.0", "5.0"]]
 
 
 @pytest.mark.parametrize(("value", "expected"), [(-0.002, "−0.2"), (0.1, "+10.0"), (0.0001, "0.0"), (0.0, "0.0")])

@@ -63,7 +63,7 @@ def _front(part: Exhibit) -> str:
     if not found.front:
         return ""
     over = ", ".join(metric(name).words for name in found.objectives)
-    names = ", ".join(escaped(part.label(key)) for key in found.front)
+    names = "; ".join(escaped(part.label(key)) for key in found.front)
     return f"<strong>Nothing beats in all of</strong> {over} (★): {names}."
 
 

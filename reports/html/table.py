@@ -6,24 +6,25 @@ A cell's ``data-sort`` is what it is sorted by; one without has no value and com
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from reports import standing
 from reports.exhibit import Exhibit
-from reports.grid import best_reading, columns, seeds_of, setting_columns, settings_of
+from reports.grid import OF_A_MACHINE, best_reading, columns, seeds_of, setting_columns, settings_of
 from reports.html.inline import escaped, inline
 from reports.html.versus import interval_cell, versus_cell
 from reports.leaderboard import Entry, Row
 from reports.metrics import metric
-from reports.settings import ABSENT
 from reports.summary import value
 from reports.text import one_line
 
 ROWS = 500
 """Rows of the page; the rest of a longer table is in leaderboard.csv."""
+Readings = Mapping[str, str | None]
+"""Configuration id -> how the best mean that a row is compared with reads."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,10 @@ def table(part: Exhibit, primary: str, directory: Path, models: Mapping[str, int
     """The table of one data set; links lead from ``directory`` to the run directories.  ``models``: model -> its number
     among the looks."""
     heads = "".join(_head(each) for each in _columns(part, primary))
-    shared = Counter(row.rank for row in part.table.rows)
-    best = {name: best_reading(part.table.ranked, name) for name in columns(part.table, primary)}
+    best = {name: _best(part, name) for name in columns(part.table, primary)}
     rows = []
     for place, row in enumerate(part.table.rows[:ROWS]):
-        cells = "".join(_cells(part, row, primary, directory, shared[row.rank] > 1, best, models[row.model]))
+        cells = "".join(_cells(part, row, primary, directory, best, models[row.model]))
         rows.append(f'<tr data-row="{place}" data-model="{escaped(row.model)}" data-status="{_status(part, row)}">')
         rows.append(f"{cells}</tr>\n")
     return f"<table><thead><tr>{heads}</tr></thead><tbody>\n{''.join(rows)}</tbody></table>"
@@ -62,9 +62,18 @@ def _columns(part: Exhibit, primary: str) -> list[Column]:
         *compared,
         Column("seeds", "descending", True),
         *(_metric_column(name) for name in names[1:]),
+        *([Column("measured on")] * (len(part.tradeoffs.groups) > 1)),
         *([Column("Pareto", "descending")] * bool(part.tradeoffs.front)),
         Column("runs"),
     ]
+
+
+def _best(part: Exhibit, name: str) -> Readings:
+    """How the best mean of a column reads; of speed and cost, the best of what was measured alike."""
+    groups = part.tradeoffs.groups.values() if name.startswith(OF_A_MACHINE) else ()
+    alike = [[row for row in part.table.rows if row.configuration_id in ids] for ids in groups]
+    read = [(rows, best_reading(rows, name)) for rows in alike or [list(part.table.rows)]]
+    return {row.configuration_id: reading for rows, reading in read for row in rows}
 
 
 def _metric_column(name: str) -> Column:
@@ -79,19 +88,20 @@ def _head(column: Column) -> str:
 
 
 def _cells(
-    part: Exhibit, row: Row, primary: str, directory: Path, shared: bool, best: dict[str, str | None], look: int
+    part: Exhibit, row: Row, primary: str, directory: Path, best: Mapping[str, Readings], look: int
 ) -> Iterator[str]:
-    names = columns(part.table, primary)
-    yield _cell(_rank(part, row, shared), row.rank, "n")
+    _, *names = columns(part.table, primary)
+    reading = {name: each.get(row.configuration_id) for name, each in best.items()}
+    yield _cell(standing.rank(part, row), row.rank, "n")
     yield f'<th scope="row" data-sort="{escaped(row.label)}">{_model(row, look)}</th>'
     for keys in setting_columns(part.table).values():
         yield _cell(inline(settings_of(row, keys)), _setting(row, keys), "set" if len(keys) == 1 else "settings")
-    yield _metric_cell(row, primary, best[primary], spread=True)
+    yield _metric_cell(row, primary, reading[primary], spread=True)
     yield from [interval_cell(part, row, primary)] * bool(part.study.intervals)
     yield from [versus_cell(part, row, primary)] * bool(part.study.versus)
     yield _cell(inline(seeds_of(row)), row.n_seeds, "n")
-    for name in names[1:]:
-        yield _metric_cell(row, name, best[name], spread=False)
+    yield from (_metric_cell(row, name, reading[name], spread=False) for name in names)
+    yield from [_measured(part, row)] * (len(part.tradeoffs.groups) > 1)
     yield from [_pareto(part, row)] * bool(part.tradeoffs.front)
     yield _cell(" ".join(_link(entry, directory) for entry in row.entries), None, "runs")
 
@@ -106,12 +116,6 @@ def _metric_cell(row: Row, name: str, best: str | None, *, spread: bool) -> str:
     text, mean = value(row, name, spread=spread), row.mean(name)
     shown = f"**{text}**" if best is not None and value(row, name, spread=False) == best else text
     return _cell(inline(shown), None if mean is None else f"{mean:.9g}", "n")
-
-
-def _rank(part: Exhibit, row: Row, shared: bool) -> str:
-    if row.rank is None:
-        return ABSENT
-    return "1=" if part.is_tied(row) else f"{row.rank}{'=' * shared}"
 
 
 def _model(row: Row, look: int) -> str:
@@ -132,6 +136,11 @@ def _pareto(part: Exhibit, row: Row) -> str:
         return _cell('<span class="star">★</span>', 1, "pareto")
     by = part.tradeoffs.dominated_by.get(row.configuration_id)
     return _cell(f"<small>dominated by {escaped(part.label(by))}</small>" if by else "", 0, "pareto")
+
+
+def _measured(part: Exhibit, row: Row) -> str:
+    words = next((each for each, ids in part.tradeoffs.groups.items() if row.configuration_id in ids), "")
+    return _cell(escaped(one_line(words)), words or None, "settings")
 
 
 def _status(part: Exhibit, row: Row) -> str:

@@ -28,7 +28,7 @@ def versus_cell(part: Exhibit, row: Row, primary: str) -> str:
     words = "tied" if found.tied else "*"
     return (
         f'<td class="n" data-sort="{found.difference:.9g}">{standing.signed(found.difference, primary)} {words}'
-        f"<small>{escaped(' · '.join(_more(found, primary)))}</small></td>"
+        f"{''.join(f'<small>{escaped(each)}</small>' for each in _more(found, primary))}</td>"
     )
 
 

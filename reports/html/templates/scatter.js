@@ -123,7 +123,7 @@ function nameThem(plot, rows, at) {
   for (const row of rows.slice(0, 40)) {
     const name = row.label.length > 40 ? `${row.label.slice(0, 39)}…` : row.label;
     const [px, py] = [plot.x(at(row)[0]), plot.y(at(row)[1])], width = name.length * 6.4 + 4;
-    const spots = [[px + 10, py - 7], [px - 10 - width, py - 7], [px - width / 2, py - 23], [px - width / 2, py + 9]];
+    const spots = [[px + 9, py + 2], [px - 9 - width, py - 16], [px - width / 2, py - 23], [px - width / 2, py + 9]];
     const free = spots.map(([x, y]) => ({x0: x, y0: y, x1: x + width, y1: y + 14}))
       .find(box => box.x0 > plot.area.left && box.x1 < plot.area.right + 10 && box.y0 > 0 && box.y1 < plot.area.bottom &&
         !taken.some(other => box.x0 < other.x1 && other.x0 < box.x1 && box.y0 < other.y1 && other.y0 < box.y1));
