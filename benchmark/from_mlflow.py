@@ -18,7 +18,7 @@ from benchmark.data.datacache import cache_directory
 from benchmark.mlflow_documents import BadDocument
 from benchmark.mlflow_store import TrackingError, redact, sqlite_path
 from benchmark.preparing import UsageProblem
-from benchmark.session import Summary
+from benchmark.reporting import Summary, Wishes, write
 
 if TYPE_CHECKING:
     from benchmark.mlflow_reading import Reader, Tracked
@@ -34,12 +34,13 @@ SHOWN = 5
 """Troubles that are told one by one."""
 
 
-def report(uri: str, name: str | None, out: Path | None, results: Path) -> Summary:
+def report(uri: str, name: str | None, out: Path | None, results: Path, wishes: Wishes | None = None) -> Summary:
     """Writes the leaderboard into ``out``, by default where the experiment's results would be.
 
     Args:
         uri: the tracking address.
         name: the experiment's; may be left out where the server has one of ours only.
+        wishes: what to write beside it.
 
     Raises:
         UsageProblem: no such experiment, none of its runs counts, or results of this machine are in the way.
@@ -54,10 +55,8 @@ def report(uri: str, name: str | None, out: Path | None, results: Path) -> Summa
     name, experiment_id = _chosen(reader.experiments(), name, redact(uri))
     place = _place(name, out, results)
     board, told = _leaderboard(reader, uri, name, experiment_id)
-    from benchmark.results import write
-
-    document, written = write(board, place)
-    return Summary((*told, f"leaderboard: {written}"), document)
+    summary = write(board, place, wishes)
+    return replace(summary, lines=(*told, *summary.lines))
 
 
 def _chosen(experiments: dict[str, str], name: str | None, uri: str) -> tuple[str, str]:

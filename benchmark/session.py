@@ -28,8 +28,9 @@ from benchmark.journal import Journal, Outcome
 from benchmark.lock import exclusive, holder
 from benchmark.plan import Plan
 from benchmark.planned import Found, planned
-from benchmark.preparing import UsageProblem, must_have_run
+from benchmark.preparing import must_have_run
 from benchmark.publishing import Publishing
+from benchmark.reporting import Summary
 from benchmark.run import Run
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
 from benchmark.timing import Experience
@@ -68,15 +69,6 @@ class Options:
     """Without it only what waits on disk is published."""
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a command has to say in the end."""
-
-    lines: tuple[str, ...]
-    document: Mapping[str, Any]
-    exit_code: int = 0
-
-
 def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summary:
     """How far the experiment is."""
     found = planned(path, settings, results)
@@ -89,20 +81,6 @@ def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summa
         lines.append(f"next: {words.command(path, settings, verb)}")
     document = {"experiment": found.plan.experiment.name, "states": counts, "running": [r.run_id for r in running]}
     return Summary(tuple(lines), document)
-
-
-def rebuild(path: Path | None, settings: Sequence[str], results: Path) -> Summary:
-    """Writes the leaderboard from what is there."""
-    found = planned(path, settings, results)
-    must_have_run(found.plan)
-    journal = Journal(found.plan.directory)
-    try:
-        if not set(journal.outcomes()) & {run.run_id for run in found.plan.runs}:
-            raise UsageProblem("none of these runs has a result yet (another --set?): the leaderboard stays as it is")
-        board, written = _write_report(found.plan, journal, words.command(path, settings, "run"), None)
-    finally:
-        journal.close()
-    return Summary((f"leaderboard: {written}",), board)
 
 
 @dataclass
