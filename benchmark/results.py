@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmark.data.datacache import cache_directory
 from benchmark.journal import Journal, Outcome, Publication
 from benchmark.plan import Plan
 from benchmark.prices import Prices
 from benchmark.run import Run
 from benchmark.rundir import Result, RunDir
+from benchmark.thumbnails import thumbnails
 from reports.leaderboard import SPEED_NOTE, DataSummary, Entry, Header, Leaderboard, build
 from reports.matrix_picture import confusion_png
 from reports.render import write as write_files
@@ -33,7 +36,7 @@ def entries(runs: Sequence[Run], journal: Journal) -> list[Entry]:
 
 def write(board: Leaderboard, directory: Path) -> tuple[dict[str, Any], Path]:
     """Writes the leaderboard's files; the JSON one's document, and the path of the Markdown one."""
-    return write_files(board, directory), directory / "leaderboard.md"
+    return write_files(board, directory, partial(thumbnails, cache_directory())), directory / "leaderboard.md"
 
 
 def run_figures(rundir: RunDir, run: Run) -> Mapping[str, bytes]:

@@ -288,7 +288,7 @@ def _write_report(plan: Plan, journal: Journal, command: str, workers: int | Non
 
 
 def _files(directory: Path) -> dict[str, bytes]:
-    found = [directory / f"leaderboard.{kind}" for kind in ("md", "csv", "json")]
+    found = [directory / f"leaderboard.{kind}" for kind in ("md", "html", "csv", "json")]
     found += sorted((directory / "figures").glob("*"))
     return {str(path.relative_to(directory)): path.read_bytes() for path in found if path.is_file()}
 
