@@ -38,12 +38,11 @@ def kept(directory: Path) -> Leaderboard:
     """
     path = directory / "experiment.yaml"
     try:
-        about = told(path.read_text(encoding="utf-8"))
         with _opened(directory) as journal:
             found = entries(journal.planned(), journal)
-        if not found:
+        if not found or not path.exists():
             raise UsageProblem(f"nothing has run yet in {directory}: a sweep may be about to begin")
-        return build(found, _header(directory, about))
+        return build(found, _header(directory, told(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError, KeyError) as error:
         raise BrokenFile(f"{path}: not what a sweep of this program writes there: {error}") from error
 

@@ -1,7 +1,7 @@
 """A finished run by any of its names: the beginning of its id, its configuration's label, its model, or ``best``.
 
 A configuration has several seeds: of them, the run that was best on validation is meant, by the metric that chose its
-epoch, since test images may not choose anything.
+epoch, since test images may not choose between seeds.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import subprocess
@@ -174,22 +173,28 @@ def test_results_can_be_looked_at_while_the_sweep_runs(swept: Command, tmp_path:
     """In the same process from beginning to end: every call sees what has come since."""
     yaml = YAML.replace("seed: [0, 1]", "seed: [0, 1, 2, 3]").replace("epochs: 2", "epochs: 6")
     (tmp_path / "experiments.yaml").write_text(yaml, encoding="utf-8")
-    running = Command(tmp_path, swept.home / "cache").start("run", "--workers", "1")
-    seen: set[tuple[int, int]] = set()
-    deadline = time.monotonic() + 200
-    while running.poll() is None:
-        assert time.monotonic() < deadline
-        with contextlib.suppress(UsageProblem):  # before the sweep has planned its runs
-            live = benchmark.load(tmp_path / "results" / "tiny")
-            counts = live.results()["status"].value_counts()
-            epochs = len(live.curves())
-            seen.add((int(counts.get("done", 0)), epochs))
-            assert counts.sum() == 5
-            assert str(live.leaderboard()).startswith("5 runs")
-        time.sleep(0.2)
-    running.communicate()
+    place, seen = tmp_path / "results" / "tiny", set()
+    deadline = time.monotonic() + 300
+    with Command(tmp_path, swept.home / "cache").start("run", "--workers", "1") as running:
+        while running.poll() is None and time.monotonic() < deadline:
+            if (place / "journal.db").exists():
+                seen |= looked_at(place)
+            time.sleep(0.2)
+        running.kill()
     assert {done for done, _ in seen} > {0, 1}, "finished runs came one after the other"
     assert any(done == 0 and epochs for done, epochs in seen), "epochs of a run that is under way"
+
+
+def looked_at(place: Path) -> set[tuple[int, int]]:
+    """How many runs are done and how many epochs have ended; nothing before the sweep has planned its runs."""
+    try:
+        live = benchmark.load(place)
+        counts, epochs = live.results()["status"].value_counts(), len(live.curves())
+    except UsageProblem:
+        return set()
+    assert counts.sum() == 5
+    assert str(live.leaderboard()).startswith("5 runs")
+    return {(int(counts.get("done", 0)), epochs)}
 
 
 class Cells(HTMLParser):
