@@ -6,14 +6,17 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmark.data.datacache import cache_directory
 from benchmark.journal import Journal, Outcome, Publication
 from benchmark.plan import Plan
 from benchmark.prices import Prices
 from benchmark.run import Run
 from benchmark.rundir import Result, RunDir
+from benchmark.thumbnails import thumbnails
 from reports.leaderboard import SPEED_NOTE, DataSummary, Entry, Header, Leaderboard, build
 from reports.matrix_picture import confusion_png
 from reports.render import write as write_files
@@ -23,16 +26,18 @@ VERSIONS = ("python", "torch", "torchvision", "timm", "numpy")
 
 def leaderboard(plan: Plan, journal: Journal, command: str, workers: int | None) -> Leaderboard:
     """The leaderboard of the current plan, from the journal's index."""
+    return build(entries(plan.runs, journal), _header(plan, command, workers, journal.outcomes()))
+
+
+def entries(runs: Sequence[Run], journal: Journal) -> list[Entry]:
+    """What came of each of ``runs``, from the journal's index."""
     outcomes, publications = journal.outcomes(), journal.publications()
-    entries = [
-        _entry(run, journal.rundir(run), outcomes.get(run.run_id), publications.get(run.run_id)) for run in plan.runs
-    ]
-    return build(entries, _header(plan, command, workers, outcomes))
+    return [_entry(run, journal.rundir(run), outcomes.get(run.run_id), publications.get(run.run_id)) for run in runs]
 
 
 def write(board: Leaderboard, directory: Path) -> tuple[dict[str, Any], Path]:
     """Writes the leaderboard's files; the JSON one's document, and the path of the Markdown one."""
-    return write_files(board, directory), directory / "leaderboard.md"
+    return write_files(board, directory, partial(thumbnails, cache_directory())), directory / "leaderboard.md"
 
 
 def run_figures(rundir: RunDir, run: Run) -> Mapping[str, bytes]:

@@ -21,8 +21,7 @@ def rank(shown: Exhibit, row: Row) -> str:
     """``1=`` where a row is tied with the best, and where means are exactly equal."""
     if row.rank is None:
         return ABSENT
-    versus = shown.study.versus.get(row.configuration_id)
-    if versus and versus.tied:
+    if shown.is_tied(row):
         return f"1{TIED}"
     equal = sum(each.rank == row.rank for each in shown.table.rows) > 1
     return f"{row.rank}{TIED if equal else ''}"
