@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ def _serve(shown: Shown, port: int | None, browser: bool, as_json: bool) -> None
     from benchmark.showing import watch
 
     assert shown.server is not None
-    with shown.server.serving(port) as (address, keeper):
+    with shown.server.serving(port) as (address, keeper), suppress(KeyboardInterrupt):
         page = shown.at(address)
         words = "Ctrl-C ends it" if keeper else "the server was running already"
         _tell(page, f"{page}\n{words}", browser, as_json)

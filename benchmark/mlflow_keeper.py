@@ -32,7 +32,7 @@ def command(port: int) -> list[str]:
 
 
 def keep(record: Path, port: int, lock: int, *, attached: bool) -> int:
-    """Serves, and writes down who does; the server's exit code."""
+    """Serves, and writes down who does; the server's exit code, as a shell gives it."""
     _on_signals(lambda signum, frame: sys.exit(0))
     if attached:
         threading.Thread(target=_await_end, daemon=True).start()
@@ -41,7 +41,8 @@ def keep(record: Path, port: int, lock: int, *, attached: bool) -> int:
     )
     try:
         write_json(record, {"server": server.pid, "port": port})
-        return server.wait()
+        code = server.wait()
+        return code if code >= 0 else 128 - code
     finally:
         _on_signals(signal.SIG_IGN)
         _close(server)

@@ -102,6 +102,7 @@ def answers(uri: str, seconds: float = 5.0) -> bool:
         with urlopen(page, timeout=seconds):  # noqa: S310  (http or https, as was just seen)
             return True
     except HTTPError as error:
+        error.close()
         return error.code < 500
     except URLError as error:
         return isinstance(error.reason, ssl.SSLError)

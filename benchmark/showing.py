@@ -95,15 +95,13 @@ def stop(path: Path | None, settings: Sequence[str], results: Path) -> str:
 
 
 def watch(server: Server, keeper: subprocess.Popen[bytes]) -> None:
-    """Waits for Ctrl-C: the server does not end by itself.
+    """Waits for a server that does not end by itself.
 
     Raises:
         ServerError: it has ended.
+        KeyboardInterrupt: the way to end it.
     """
-    try:
-        code = keeper.wait()
-    except KeyboardInterrupt:
-        return
+    code = keeper.wait()
     raise ServerError(f"MLflow's server has ended (exit code {code}); the end of {server.log}:\n{server.tail()}")
 
 

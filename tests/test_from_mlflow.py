@@ -130,9 +130,10 @@ def test_the_servers_leaderboard_is_the_files_row_for_row(tmp_path: Path) -> Non
     first, second = (json.loads((each / "leaderboard.json").read_text()) for each in (ours, theirs))
     assert second["rows"] == first["rows"]
     assert any("interval" in json.dumps(row) for row in first["rows"]), "the statistics need the predictions"
-    logs = [each.pop("log") for each in second["not_ranked"] if [each.pop("log") for each in first["not_ranked"]]]
-    assert all(log.startswith("log.txt of MLflow run ") for log in logs)
-    for key in first.keys() - {"not_ranked"}:
+    logs = [[each.pop("log") for each in board["not_ranked"]] for board in (first, second)]
+    assert [each.endswith("log.txt") for each in logs[0]] == [True, True]
+    assert [each.startswith("log.txt of MLflow run ") for each in logs[1]] == [True, True]
+    for key in first:
         assert second[key] == first[key], key
     assert (theirs / "leaderboard.csv").read_bytes() == (ours / "leaderboard.csv").read_bytes()
     figures = sorted(each.name for each in (ours / "figures").iterdir())
