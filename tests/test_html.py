@@ -133,7 +133,8 @@ def shown(browser: webdriver.Chrome, written: tuple[Leaderboard, Path]) -> Itera
 def test_nothing_is_fetched_and_nothing_hostile_runs(shown: Shown) -> None:
     events = [json.loads(each["message"])["message"] for each in shown.page.get_log("performance")]
     requests = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    assert {url for url in requests if not url.startswith("data:")} == {shown.path.as_uri()}
+    own = ("data:", "chrome:")  # inside the page, and the browser's own cross in a field for searching
+    assert {url for url in requests if not url.startswith(own)} == {shown.path.as_uri()}
     assert shown.run("return window.hacked") is None
     assert shown.run("return document.querySelectorAll('img:not([src^=\"data:\"])').length") == 0
     assert HOSTILE in shown.order()
@@ -267,6 +268,14 @@ def test_curves_go_over_epochs_seconds_and_dollars(shown: Shown) -> None:
     assert "epoch 2" in shown.tip()
     plot.send_keys(Keys.ARROW_DOWN)
     assert shown.tip().splitlines()[0] != first.splitlines()[0]
+
+
+def test_ranks_at_the_ends_of_lines_do_not_meet(shown: Shown) -> None:
+    places = shown.run(
+        """return [...document.querySelectorAll('[data-plot=curves] .plot .name')].map(t => +t.getAttribute('y'))"""
+    )
+    assert len(places) == 4
+    assert min(np.diff(sorted(places))) >= 12
 
 
 def test_a_line_is_hidden_and_shown_by_its_button(shown: Shown) -> None:

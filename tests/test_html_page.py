@@ -185,9 +185,7 @@ def test_intervals_ties_and_the_front_stand_in_the_table(directory: Path) -> Non
     assert "1 a" in rows[0]
     assert "89.1–90.9 the best" in rows[0]
     assert "1= b" in rows[1]
-    assert (
-        "88.9–90.7 over images only −0.2 tied −0.6 to +0.2 · about 4 more seeds each would tell them apart" in rows[1]
-    )
+    assert "88.9–90.7 over images only −0.2 tied −0.6 to +0.2 about 4 more seeds each would tell them apart" in rows[1]
     assert "3 c" in rows[2]
     assert "– −10.0 * −12.0 to −8.0" in rows[2]
     assert "★" in rows[0]
@@ -206,6 +204,17 @@ def test_rows_measured_on_different_machines_are_told_and_have_fronts_of_their_o
     assert "Speed and cost are compared only within what was measured alike. a CPU: a; a GPU: b." in words(text)
     assert [row["group"] for row in data_of(text)["tables"][0]["rows"]] == [0, 1]
     assert ">a CPU</td>" in text
+
+
+def test_a_long_front_and_a_long_table_are_cut_and_counted(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.html.table.ROWS", 4)
+    monkeypatch.setattr("reports.html.lists.ROWS", 4)
+    board = build([done(make_run(f"m{n}"), 0.9 - n / 100) for n in range(8)], HEADER)
+    ids = tuple(row.configuration_id for row in board.tables[0].rows)
+    text = page(board, directory, front=Tradeoffs(("test/accuracy", "model/macs"), ids))
+    assert "multiply-adds per image (★): m0; m1; m2; m3; m4 and 3 more." in words(text)
+    assert "The best 4 of 8; all are in leaderboard.csv." in words(text)
+    assert text.count("<tr data-row") == 4
 
 
 def test_the_best_speed_is_bold_within_what_was_measured_alike(directory: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from reports import standing
 from reports.exhibit import Exhibit
 from reports.grid import notes
 from reports.html.inline import escaped, inline
@@ -63,7 +64,8 @@ def _front(part: Exhibit) -> str:
     if not found.front:
         return ""
     over = ", ".join(metric(name).words for name in found.objectives)
-    names = "; ".join(escaped(part.label(key)) for key in found.front)
+    few, more = found.front[: standing.FEW], len(found.front) - standing.FEW
+    names = "; ".join(escaped(part.label(key)) for key in few) + (f" and {more} more" if more > 0 else "")
     return f"<strong>Nothing beats in all of</strong> {over} (★): {names}."
 
 

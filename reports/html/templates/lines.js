@@ -41,13 +41,14 @@ function picture(plan, width, series) {
   const plot = frame(width, plan.label, {...plan.x, domain: domain(plan.x)(0)}, {...plan.y, domain: domain(plan.y)(1)});
   const place = ([x, y]) => [plot.x(x), plot.y(y)];
   if (plan.diagonal) plot.picture.append(svg("path", {class: "diagonal", d: path(plan.diagonal.map(place))}));
-  for (const each of [...series].reverse()) plot.picture.append(line(each, place, plan));
+  for (const each of [...series].reverse()) plot.picture.append(line(each, place));
+  if (plan.ends) plot.picture.append(...ends(series, place));
   if (!all.length) plot.picture.append(svg("text", {x: width / 2, y: 80, "text-anchor": "middle"}, "nothing to show"));
   explorable(plot, series, place);
   return plot.picture;
 }
 
-function line(each, place, plan) {
+function line(each, place) {
   const group = svg("g", {class: `series m${each.row.look}`, "data-id": each.row.id});
   if (each.band) group.append(svg("path", {class: "band", d: `${path(each.band.map(place))}Z`}));
   group.append(svg("path", {class: "line", d: path(each.points.map(place)), "stroke-dasharray": dashes(each.row.look)}));
@@ -56,12 +57,19 @@ function line(each, place, plan) {
       group.append(svg("g", {class: "dot", transform: `translate(${x} ${y}) scale(0.8)`}, shape(each.row.look)));
     }
   }
-  const end = each.points.at(-1);
-  if (plan.ends && end) {
-    const [x, y] = place(end);
-    group.append(svg("text", {class: "name", x: x + 9, y: y + 4, "aria-hidden": "true"}, String(each.row.rank)));
-  }
   return group;
+}
+
+// The ranks at the ends of the lines, moved down where two would meet.
+function ends(series, place) {
+  const wanted = series.map(each => [String(each.row.rank), ...place(each.points.at(-1))]).sort((a, b) => a[2] - b[2]);
+  return wanted.map(([rank, x, y], n) => {
+    for (const [, otherX, otherY] of wanted.slice(0, n)) {
+      if (Math.abs(otherX - x) < 16 && y < otherY + 12) y = otherY + 12;
+    }
+    wanted[n][2] = y;
+    return svg("text", {class: "name", x: x + 9, y: y + 4, "aria-hidden": "true"}, rank);
+  });
 }
 
 function path(places) {
