@@ -24,6 +24,10 @@ def merged(directories: Sequence[Path]) -> Leaderboard:
         UsageProblem: a directory has no runs, they rank by different metrics, a data set's images differ under one
             name, or one run has two different results.
     """
+    if strange := [str(each) for each in directories if not (each / "journal.db").exists()]:
+        raise UsageProblem(
+            f"no results of a sweep in {', '.join(strange)}: name directories such as results/fashion-tour"
+        )
     boards = {directory: kept(directory) for directory in directories}
     first = next(iter(boards.values()))
     for directory, board in boards.items():
