@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.across import across
+from reports.across import HEADS, across, cells, explained
 from reports.evidence import CURVES, Evidence
 from reports.exhibit import Exhibit
 from reports.grid import notes, ranking
@@ -62,17 +62,8 @@ def _across(leaderboard: Leaderboard) -> list[str]:
     """Which configurations are good on all data sets."""
     if not (found := across(leaderboard)):
         return []
-    rows = [
-        [markdown(each.label), f"{each.mean_rank:.2f}", f"{each.win_rate * 100:.0f}%", str(each.first)]
-        for each in found
-    ]
-    head = ["configuration", "mean rank ↓", "win rate ↑", "times best"]
-    note = (
-        f"Over {len(leaderboard.tables)} data sets, of configurations that have a rank on each: the mean of their "
-        "ranks among one another, and the share of comparisons with another one on a data set that they win, equal "
-        "means counting half."
-    )
-    return ["### Over all data sets", grid(head, [":--", "--:", "--:", "--:"], rows), note]
+    rows = [[markdown(each.label), *cells(each)] for each in found]
+    return ["### Over all data sets", grid(HEADS, [":--", "--:", "--:", "--:"], rows), explained(leaderboard)]
 
 
 def _images(pictures: Sequence[Picture], width: str) -> str:

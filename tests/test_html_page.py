@@ -430,3 +430,16 @@ def test_a_colour_of_the_dark_theme_has_a_contrast_of_3_and_its_hue(colour: str)
     assert colours.contrast(found, colours.DARK) >= 3
     assert colours.rules(looks(["a"])) == f".m0 {{ --c: light-dark(#3b2a9d, {colours.lightened('#3b2a9d')}); }}\n"
     assert len({colours.lightened(each) for each in COLOURS}) == len(COLOURS)
+
+
+def test_several_data_sets_have_a_table_over_all_of_them(directory: Path) -> None:
+    other = dataclasses.replace(HEADER.data[0], label="<other>", digest="ab" * 32)
+    entries = [
+        done(make_run(model, digest=data.digest), accuracy)
+        for data, accuracies in ((HEADER.data[0], (0.9, 0.8)), (other, (0.7, 0.8)))
+        for model, accuracy in zip("ab", accuracies, strict=True)
+    ]
+    board = build(entries, dataclasses.replace(HEADER, data=(HEADER.data[0], other)))
+    told = words(page(board, directory))
+    assert "Over all data sets configuration mean rank ↓ win rate ↑ times best a 1.50 50% 1 b 1.50 50% 1" in told
+    assert "Over all data sets" not in words(page(build(entries[:2], HEADER), directory))

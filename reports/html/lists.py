@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from reports import standing
+from reports.across import HEADS as ACROSS
+from reports.across import across, cells, explained
 from reports.exhibit import Exhibit
 from reports.grid import notes
 from reports.html.inline import escaped, inline
@@ -51,6 +53,20 @@ def not_ranked(leaderboard: Leaderboard) -> str:
     rest = f"<p>And {more:,} more, in leaderboard.json.</p>" if more > 0 else ""
     return f'<div class="scroll" tabindex="0" role="region" aria-label="Runs that are not ranked"><table><thead><tr>' \
            f"{heads}</tr></thead><tbody>{body}</tbody></table></div>{rest}"  # fmt: skip
+
+
+def over_all(leaderboard: Leaderboard) -> str:
+    """Which configurations are good on all data sets; empty where there is one."""
+    if not (found := across(leaderboard)):
+        return ""
+    heads = "".join(f'<th scope="col">{title}</th>' for title in ACROSS)
+    rows = [
+        f'<tr><th scope="row">{escaped(one_line(each.label))}</th>{"".join(map(_td, cells(each)))}</tr>'
+        for each in found
+    ]
+    return (
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table><p>{explained(leaderboard)}</p>"
+    )
 
 
 def reproduction(leaderboard: Leaderboard) -> str:

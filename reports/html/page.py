@@ -9,7 +9,7 @@ from reports.exhibit import Exhibit
 from reports.html import colours, payload
 from reports.html.assets import filled, policy, script, template
 from reports.html.inline import escaped, inline
-from reports.html.lists import lead, not_ranked, notes_below, reproduction
+from reports.html.lists import lead, not_ranked, notes_below, over_all, reproduction
 from reports.html.table import table
 from reports.html.thumbnails import Thumbnails, no_thumbnails
 from reports.leaderboard import Leaderboard
@@ -44,6 +44,7 @@ def page(
             "title": escaped(one_line(header.experiment)),
             "description": f"<p>{escaped(one_line(header.description))}</p>" if header.description else "",
             "headline": inline(headline(leaderboard)),
+            "across": _block("Over all data sets", "over-all", over_all(leaderboard)),
             "sections": "\n".join(sections),
             "unranked": _block("Not ranked", "not-ranked", not_ranked(leaderboard)),
             "reproduce": _block("Reproduce", "reproduce", reproduction(leaderboard)),
