@@ -50,6 +50,14 @@ class Decoded:
         return self.places[form]
 
 
+def must_have_run(plan: Plan) -> None:
+    """Raises:
+    UsageProblem: no sweep of the plan has begun.
+    """
+    if not (plan.directory / "journal.db").exists():
+        raise UsageProblem(f"nothing has run yet in {plan.directory}: `python -m benchmark run` comes first")
+
+
 def chosen(plan: Plan, retry: Iterable[str], rerun_stale: bool) -> list[PlannedRun]:
     """The cells to run: new ones, and the failed and stale ones that were asked for.
 

@@ -28,7 +28,7 @@ from benchmark.journal import Journal, Outcome
 from benchmark.lock import exclusive, holder
 from benchmark.plan import Plan
 from benchmark.planned import Found, planned
-from benchmark.preparing import UsageProblem
+from benchmark.preparing import UsageProblem, must_have_run
 from benchmark.publishing import Publishing
 from benchmark.run import Run
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
@@ -92,7 +92,7 @@ def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summa
 def rebuild(path: Path | None, settings: Sequence[str], results: Path) -> Summary:
     """Writes the leaderboard from what is there."""
     found = planned(path, settings, results)
-    _must_have_run(found.plan)
+    must_have_run(found.plan)
     journal = Journal(found.plan.directory)
     try:
         if not set(journal.outcomes()) & {run.run_id for run in found.plan.runs}:
@@ -130,7 +130,7 @@ class Session:
         found = planned(path, settings, results, options.only).adapted(options.adapt)
         plan, experiment = found.plan, found.plan.experiment
         if not options.train:
-            _must_have_run(plan)
+            must_have_run(plan)
         mode = options.mode or experiment.launch.mode
         remote = launch.is_remote(mode)
         elsewhere.check_instances(plan.runs, remote=remote)
@@ -261,11 +261,6 @@ class Session:
         line = f"compare the runs: {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
         journal.remember("view", line)
         return line
-
-
-def _must_have_run(plan: Plan) -> None:
-    if not (plan.directory / "journal.db").exists():
-        raise UsageProblem(f"nothing has run yet in {plan.directory}: `python -m benchmark run` comes first")
 
 
 def _publisher(uri: str, plan: Plan) -> Publisher:
