@@ -83,22 +83,24 @@ def _draw(figure: Figure, axes: Axes, panel: Axes | None, rates: Floats, names: 
         "predicted" if block == 1 else f"predicted (class number; a cell is the largest of {block} × {block})"
     )
     axes.set_ylabel("true")
-    _frame(axes)
-    _ticks(axes, names)
+    frame(axes)
+    name_axes(axes, names)
     if panel is None:
-        _write_numbers(axes, rates)
+        write_numbers(axes, rates)
     else:
         _fill(panel, rates, names)
         _scale(figure, panel, image)
 
 
-def _frame(axes: Axes) -> None:
+def frame(axes: Axes) -> None:
+    """A thin line around the cells."""
     axes.grid(False)
     axes.spines[:].set_visible(True)
     axes.spines[:].set_color("#cccccc")
 
 
-def _ticks(axes: Axes, names: Sequence[str]) -> None:
+def name_axes(axes: Axes, names: Sequence[str]) -> None:
+    """The classes beside their rows and under their columns; their numbers where there are too many."""
     k = len(names)
     axes.tick_params(length=0)
     if k > NAMES:
@@ -110,7 +112,7 @@ def _ticks(axes: Axes, names: Sequence[str]) -> None:
     axes.set_xticks(range(k), names, fontsize=name_size(k), **(turned if angle else {}))
 
 
-def _write_numbers(axes: Axes, rates: Floats) -> None:
+def write_numbers(axes: Axes, rates: Floats) -> None:
     """A number in each cell, ``no images`` across an empty row."""
     size = number_size(len(rates))
     for i, row in enumerate(rates):
@@ -126,15 +128,15 @@ def _write_numbers(axes: Axes, rates: Floats) -> None:
 def _fill(panel: Axes, rates: Floats, names: Sequence[str]) -> None:
     """The largest confusions, in words."""
     panel.axis("off")
-    _at(panel, 0, 0, "Most confused", weight="bold", fontsize=10)
+    at(panel, 0, 0, "Most confused", weight="bold", fontsize=10)
     for place, pair in enumerate(hardest(rates, LISTED)):
         numbers = (f"{pair.true} ", f"{pair.predicted} ") if len(names) > NAMES else ("", "")
-        _at(panel, 0, 20 + 29 * place, f"{pair.rate * 100:.0f}%", weight="bold", fontsize=9)
+        at(panel, 0, 20 + 29 * place, f"{pair.rate * 100:.0f}%", weight="bold", fontsize=9)
         text = f"{numbers[0]}{names[pair.true]}\n→ {numbers[1]}{names[pair.predicted]}"
-        _at(panel, 32, 20 + 29 * place, text, fontsize=8, linespacing=1.3)
+        at(panel, 32, 20 + 29 * place, text, fontsize=8, linespacing=1.3)
 
 
-def _at(panel: Axes, right: float, down: float, text: str, **style: Any) -> None:
+def at(panel: Axes, right: float, down: float, text: str, **style: Any) -> None:
     """Text at a distance, in points, from the panel's upper left corner."""
     panel.annotate(
         text, (0, 1), (right, -down), "axes fraction", textcoords="offset points", va="top", in_layout=False, **style

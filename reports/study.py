@@ -96,7 +96,7 @@ def study(table: Table, primary: str) -> Study:
     metrics = _metrics(primary)
     samples = read(table, metrics) if metrics else Samples()
     intervals = {
-        row.configuration_id: _intervals(row, samples.rows.get(row.configuration_id, {})) for row in table.rows
+        row.configuration_id: intervals_of(row, samples.rows.get(row.configuration_id, {})) for row in table.rows
     }
     best = table.ranked[0].configuration_id if table.ranked else None
     compared = {key: found[primary] for key, found in samples.rows.items() if primary in found}
@@ -114,15 +114,15 @@ def _metrics(primary: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([primary, *(f"{split}/{each}" for each in STUDIED)]))
 
 
-def _intervals(row: Row, sampled: Mapping[str, Sampled]) -> dict[str, Interval]:
+def intervals_of(row: Row, sampled: Mapping[str, Sampled]) -> dict[str, Interval]:
     """Over seeds and images where there are predictions; else over the seeds, where there are several."""
     found = {}
     for name, each in row.metrics.items():
         if name in sampled:
             over: Over = "images" if sampled[name].seeds == 1 else "seeds and images"
-            found[name] = Interval(*interval(sampled[name], _scale(name)), over)
+            found[name] = Interval(*interval(sampled[name], scale_of(name)), over)
         elif _is_quality(name) and len(each.values) > 1:
-            found[name] = Interval(*seeds_interval(each.values, _scale(name)), "seeds")
+            found[name] = Interval(*seeds_interval(each.values, scale_of(name)), "seeds")
     return found
 
 
@@ -130,14 +130,16 @@ def _versus(best: str, compared: Mapping[str, Sampled], primary: str) -> dict[st
     """Corrected over all pairs, not only those with the best: which one is best was seen in the same numbers."""
     differences = {(a, b): difference(compared[a], compared[b]) for a, b in combinations(compared, 2)}
     exact = primary.endswith("/accuracy")
-    p_values = {pair: _p(each, compared[pair[0]], compared[pair[1]], exact) for pair, each in differences.items()}
+    p_values = {pair: tested(each, compared[pair[0]], compared[pair[1]], exact) for pair, each in differences.items()}
     adjusted = dict(zip(p_values, holm([p for p, _ in p_values.values()]), strict=True))
     level = LEVEL / max(1, len(differences))
     return {other: _against(compared[other], compared[best], p_values[pair], adjusted[pair], level)
             for pair in differences if best in pair and (other := pair[pair[0] == best])}  # fmt: skip
 
 
-def _p(found: Difference, first: Sampled, second: Sampled, exact: bool) -> tuple[float, str]:
+def tested(found: Difference, first: Sampled, second: Sampled, exact: bool) -> tuple[float, str]:
+    """The p-value of a difference, and the test in words; ``exact``: McNemar's for two single runs, where values are
+    0 and 1."""
     if exact and first.seeds == second.seeds == 1:
         gained, lost = int((first.means > second.means).sum()), int((first.means < second.means).sum())
         return discordant(gained, lost), "McNemar's exact test"
@@ -160,7 +162,8 @@ def _notes(table: Table, samples: Samples, metrics: Sequence[str], primary: str)
         yield "with one seed each, intervals and tests tell how these very networks differ, not how another seed would"
 
 
-def _scale(name: str) -> Scale:
+def scale_of(name: str) -> Scale:
+    """Of a metric with its section."""
     rest = name.partition("/")[2]
     return "positive" if rest in {"log_loss", "ece", "loss"} else "any" if rest == "mcc" else "fraction"
 
