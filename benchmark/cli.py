@@ -16,6 +16,7 @@ import click
 
 from benchmark import __version__
 from benchmark.cli_compare import compare
+from benchmark.cli_diff import diff
 from benchmark.cli_export import export
 from benchmark.cli_first import data, doctor, init, models, schema
 from benchmark.cli_lr import lr
@@ -223,7 +224,24 @@ def _tell_progress(what: str, done: int, total: int) -> None:
         click.echo(f"\r{what} [{bar:.<{BAR}}] {done:,} of {total:,}\033[K", nl=done == total, err=True)
 
 
-for each in (report, compare, ui, logs, lr, export, stop, rm, reproduce, rehearse, init, data, doctor, schema, models):
+for each in (
+    report,
+    compare,
+    diff,
+    ui,
+    logs,
+    lr,
+    export,
+    stop,
+    rm,
+    reproduce,
+    rehearse,
+    init,
+    data,
+    doctor,
+    schema,
+    models,
+):
     main.add_command(each)
 
 
