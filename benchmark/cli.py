@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn
 import click
 
 from benchmark import __version__
-from benchmark.cli_compare import compare
+from benchmark.cli_compare import compare, diff
 from benchmark.cli_first import data, doctor, init, models, schema
 from benchmark.cli_lr import lr
 from benchmark.cli_options import common, in_seconds, only_option, print_json, teller
@@ -234,7 +234,7 @@ def _tell_progress(what: str, done: int, total: int) -> None:
         click.echo(f"\r{what} [{bar:.<{BAR}}] {done:,} of {total:,}\033[K", nl=done == total, err=True)
 
 
-for each in (compare, logs, lr, stop, rm, reproduce, rehearse, init, data, doctor, schema, models):
+for each in (compare, diff, logs, lr, stop, rm, reproduce, rehearse, init, data, doctor, schema, models):
     main.add_command(each)
 
 

@@ -9,6 +9,7 @@ CODES = {
     "benchmark.data.datacache:DataError": 2,
     "launch:ModeError": 2,
     "benchmark.preparing:UsageProblem": 2,
+    "reports.recorded:BadLeaderboard": 2,
     "launch:Unavailable": 3,
     "benchmark.installed:WrongPackage": 3,
     "benchmark.catalogue:CatalogueError": 3,
