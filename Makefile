@@ -36,6 +36,8 @@ nightly: $(VENV)/installed-test
 	$(BIN)/python perf/memory.py
 	$(BIN)/python perf/metrics.py
 	$(BIN)/python perf/larger_than_memory.py
+	$(BIN)/python perf/coverage.py
+	$(BIN)/python perf/report.py
 	$(BIN)/python tests/survival.py --kills 500 --seed 1
 
 clean:

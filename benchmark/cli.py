@@ -16,11 +16,14 @@ import click
 
 from benchmark import __version__
 from benchmark.cli_compare import compare, diff
+from benchmark.cli_export import export
 from benchmark.cli_first import data, doctor, init, models, schema
 from benchmark.cli_lr import lr
 from benchmark.cli_options import common, in_seconds, only_option, print_json, teller
 from benchmark.cli_rehearse import rehearse
+from benchmark.cli_report import report
 from benchmark.cli_runs import logs, reproduce, rm, stop
+from benchmark.cli_ui import ui
 from benchmark.data.telling import told
 
 INTERRUPTED = 130
@@ -191,20 +194,6 @@ def status(experiment: Path | None, settings: tuple[str, ...], results: Path, as
 
 @main.command()
 @common
-def report(experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
-    """Write the leaderboard again from what is there.  Nothing is trained."""
-    from benchmark.session import rebuild
-
-    summary = rebuild(experiment, settings, results)
-    if as_json:
-        print_json(summary.document)
-        return
-    for line in summary.lines:
-        click.echo(line)
-
-
-@main.command()
-@common
 def sync(experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
     """Publish to MLflow what waits on disk because it was away.  Nothing is trained."""
     from benchmark.publishing import Trouble
@@ -234,7 +223,24 @@ def _tell_progress(what: str, done: int, total: int) -> None:
         click.echo(f"\r{what} [{bar:.<{BAR}}] {done:,} of {total:,}\033[K", nl=done == total, err=True)
 
 
-for each in (compare, diff, logs, lr, stop, rm, reproduce, rehearse, init, data, doctor, schema, models):
+for each in (
+    report,
+    compare,
+    diff,
+    ui,
+    logs,
+    lr,
+    export,
+    stop,
+    rm,
+    reproduce,
+    rehearse,
+    init,
+    data,
+    doctor,
+    schema,
+    models,
+):
     main.add_command(each)
 
 

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark import results as results_of
-from benchmark.journal import Journal
+from benchmark.boards import board as leaderboard
 from benchmark.planned import planned
-from benchmark.preparing import UsageProblem, must_have_run
+from benchmark.preparing import UsageProblem
 from benchmark.rundir import atomic
 from reports.comparison import Comparison, Side, compare
 from reports.leaderboard import Leaderboard
@@ -48,7 +47,7 @@ def compared(names: tuple[str, str], path: Path | None, settings: Sequence[str],
         ConfigError, DataError: what is wrong with the experiment.
         UsageProblem: a name fits nothing or several things, nothing has finished, or the test images are others.
     """
-    board = _board(path, settings, results)
+    board = leaderboard(planned(path, settings, results).plan, "")
     first, second = (named(board, each) for each in names)
     if {each.run.run_id for each in first.row.done} == {each.run.run_id for each in second.row.done}:
         raise UsageProblem(f"{names[0]!r} and {names[1]!r} are the same: {first.label}")
@@ -117,16 +116,6 @@ def _candidates(board: Leaderboard) -> Iterator[Candidate]:
             if run.configuration_id not in finished:
                 finished.add(run.configuration_id)
                 yield Candidate(run.configuration_id, left.label, run.model, left.data.label, None, why, False)
-
-
-def _board(path: Path | None, settings: Sequence[str], results: Path) -> Leaderboard:
-    found = planned(path, settings, results)
-    must_have_run(found.plan)
-    journal = Journal(found.plan.directory)
-    try:
-        return results_of.leaderboard(found.plan, journal, "", None)
-    finally:
-        journal.close()
 
 
 def write_figure(found: Comparison, path: Path) -> Path:

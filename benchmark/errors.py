@@ -9,6 +9,8 @@ CODES = {
     "benchmark.data.datacache:DataError": 2,
     "launch:ModeError": 2,
     "benchmark.preparing:UsageProblem": 2,
+    "benchmark.exporting:ExportFailed": 1,
+    "benchmark.exporting:LibraryMissing": 3,
     "reports.recorded:BadLeaderboard": 2,
     "launch:Unavailable": 3,
     "benchmark.installed:WrongPackage": 3,

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmark import mlflow_documents as documents
 from benchmark.data.datasets import DataFacts
 from benchmark.mlflow_store import redact
 from benchmark.run import Run, Value
@@ -156,7 +157,7 @@ def first_tags(record: Record, uuid: str) -> dict[str, str]:
     """What a run bears from its making on."""
     run = record.run
     identity = {"benchmark.run_id": run.run_id, "benchmark.configuration_id": run.configuration_id}
-    return {KIND: "run", UUID: uuid, **identity, **tags(record)}
+    return {KIND: "run", UUID: uuid, **identity, **documents.run_tag(run), **tags(record)}
 
 
 def tags(record: Record) -> dict[str, str]:
@@ -170,11 +171,21 @@ def tags(record: Record) -> dict[str, str]:
         values |= {f"benchmark.environment.{_name(name)}": str(value) for name, value in environment}
         if (record.rundir.path / "evaluation.json").exists():
             values["mlflow.loggedArtifacts"] = json.dumps([{"path": PER_CLASS, "type": "table"}])
+        values |= documents.result_tag(record.rundir)
+    if record.result or record.failure:
+        values |= measured(record)
     return {name: value[:TAG_LENGTH] for name, value in values.items()}
 
 
+def measured(record: Record) -> dict[str, str]:
+    """The tag with what is recorded beside a result or a failure."""
+    profile = record.profile.metrics if record.profile else {}
+    return documents.measured_tag({**record.costs, **profile})
+
+
 def files(record: Record) -> dict[str, bytes]:
-    """Artifacts at the root: the run's own documents, the per-class table, what is undefined, the log's end."""
+    """Artifacts at the root: the run's own documents, the per-class table, what is undefined, the log's end; and of a
+    result what a leaderboard is made from, in a folder, since MLflow's compare page offers all that is at the root."""
     names = ("run.json", "result.json", "failure.json")
     paths = (record.rundir.path / name for name in names)
     found = {path.name: path.read_bytes() for path in paths if path.exists()}
@@ -182,6 +193,8 @@ def files(record: Record) -> dict[str, bytes]:
         found["undefined.json"] = _json(undefined)
     if log := record.rundir.log_tail(record.rundir.last_attempt, LOG_LINES):
         found["log.txt"] = redact(log).encode()
+    if record.result:
+        found |= documents.artifacts(record.rundir)
     return {**found, **_per_class(record)}
 
 
@@ -214,6 +227,7 @@ def _note(record: Record) -> str:
     lines = [f"`{record.run.model}` on {record.run.data.label}, seed {record.run.seed}, run `{record.run.run_id}`."]
     if record.result:
         lines += [record.result.architecture, *(f"- {note}" for note in record.result.notes)]
+        lines += [f"- {each}" for each in documents.left_out(record.rundir)]
     if record.failure:
         lines.append(f"**Failed ({record.failure.kind}):** {record.failure.message}")
         lines.append(f"```\n{record.failure.traceback[-3000:]}\n```" if record.failure.traceback else "")

@@ -102,6 +102,7 @@ def answers(uri: str, seconds: float = 5.0) -> bool:
         with urlopen(page, timeout=seconds):  # noqa: S310  (http or https, as was just seen)
             return True
     except HTTPError as error:
+        error.close()
         return error.code < 500
     except URLError as error:
         return isinstance(error.reason, ssl.SSLError)
@@ -174,7 +175,8 @@ def prepare(uri: str) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         raise TrackingError(f"MLflow's store cannot be made: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise TrackingError(f"{path}: cannot be used as MLflow's store: {error}") from error
+        remedy = "; another program holds it: end that one, or wait" if "locked" in str(error) else ""
+        raise TrackingError(f"{path}: cannot be used as MLflow's store: {error}{remedy}") from error
 
 
 def _create(path: Path) -> None:

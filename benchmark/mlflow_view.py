@@ -13,10 +13,25 @@ from benchmark.metric_names import METRICS
 from benchmark.mlflow_record import KIND, params
 from benchmark.run import Run
 
-COLUMNS = ("test/accuracy", "test/f1_macro", "test/log_loss", "cost/train_seconds", "model/parameters")
+COSTS = ("cost/train_seconds", "speed/latency_ms_p50", "model/parameters")
+COLUMNS = ("test/accuracy", "test/f1_macro", "test/log_loss", *COSTS)
 BARS = ("test/accuracy", "test/f1_macro", "test/log_loss")
 CURVES = ("val/accuracy", "val/log_loss", "train/loss", "train/accuracy")
-RUNS_SHOWN = 20
+PARALLEL = ("cost/train_seconds", "test/log_loss")
+"""Beside what varies and the primary metric, which is the last axis: its colour is that of the lines."""
+SECTIONS = (
+    ("results", "Results", 3),
+    ("tradeoffs", "Quality against cost", 3),
+    ("settings", "Hyperparameters and what came of them", 1),
+    ("curves", "Learning curves", 2),
+)
+"""Identity, title, charts in a line."""
+MANY = 60
+"""Up to so many runs the charts show all, since the cheap ones, which are seldom among the best, belong into a picture
+of trade-offs; of more they show the best :data:`FEW`, which can be told apart."""
+FEW = 20
+CARD_HEIGHT = 400
+"""Pixels, most of the legend's included."""
 Chart = dict[str, Any]
 
 
@@ -63,7 +78,7 @@ def state(runs: Sequence[Run], primary: str) -> dict[str, Any]:
         "runsPinned": [],
         "runsHidden": [],
         "runsVisibilityMap": {},
-        "runsHiddenMode": "FIRST_20_RUNS",
+        "runsHiddenMode": "SHOWALL" if len(runs) <= MANY else "FIRST_20_RUNS",
         "viewMaximized": False,
         "runListHidden": False,
         "isAccordionReordered": True,
@@ -73,8 +88,8 @@ def state(runs: Sequence[Run], primary: str) -> dict[str, Any]:
         "groupsExpanded": {},
         "autoRefreshEnabled": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
-        "compareRunCharts": _charts(names, primary),
-        "compareRunSections": [_section("results", "Results"), _section("curves", "Learning curves")],
+        "compareRunCharts": _charts(names, primary, len(runs)),
+        "compareRunSections": [_section(*each) for each in SECTIONS],
     }
 
 
@@ -84,18 +99,17 @@ def _width(column: str) -> int:
     return 170 if title == "model" else max(90, 8 * len(title) + 30)
 
 
-def _charts(names: tuple[str, ...], primary: str) -> list[Chart]:
+def _charts(names: tuple[str, ...], primary: str, count: int) -> list[Chart]:
     bars = [_bar(name) for name in dict.fromkeys((primary, *BARS))]
-    cost = _scatter("cost/train_seconds", primary)
-    parallel = [_parallel(names, primary)] if len(names) > 1 else []
-    return [*bars, cost, *parallel, *(_line(name) for name in CURVES)]
+    costs = [_scatter(cost, primary) for cost in COSTS if cost != primary]
+    charts = [*bars, *costs, _parallel(names, primary), *(_line(name) for name in CURVES)]
+    return [{**each, "runsCountToCompare": count if count <= MANY else FEW} for each in charts]
 
 
 def _chart(kind: str, section: str, name: str) -> Chart:
     return {
         "uuid": f"{kind.lower()}-{name}",
         "type": kind,
-        "runsCountToCompare": RUNS_SHOWN,
         "metricSectionId": section,
         "deleted": False,
         "isGenerated": False,
@@ -108,12 +122,15 @@ def _bar(metric: str) -> Chart:
 
 def _scatter(cost: str, metric: str) -> Chart:
     axes = {"xaxis": {"key": cost, "type": "METRIC"}, "yaxis": {"key": metric, "type": "METRIC"}}
-    return {**_chart("SCATTER", "results", f"{metric}-{cost}"), **axes}
+    return {**_chart("SCATTER", "tradeoffs", f"{metric}-{cost}"), **axes}
 
 
 def _parallel(names: tuple[str, ...], metric: str) -> Chart:
-    axes = {"selectedParams": list(names), "selectedMetrics": [metric], "showAllRuns": False}
-    return {**_chart("PARALLEL", "results", metric), **axes}
+    """``names`` has the model at least, and there are always metrics: never an axis alone."""
+    metrics = [*(each for each in PARALLEL if each != metric), metric]
+    params = [each for each in names if each != "seed"]
+    axes = {"selectedParams": params, "selectedMetrics": metrics, "showAllRuns": False}
+    return {**_chart("PARALLEL", "settings", metric), **axes}
 
 
 def _line(metric: str) -> Chart:
@@ -135,6 +152,6 @@ def _line(metric: str) -> Chart:
     }
 
 
-def _section(identity: str, name: str) -> dict[str, Any]:
+def _section(identity: str, name: str, columns: int) -> dict[str, Any]:
     flags = {"display": True, "isReordered": False, "deleted": False, "isGenerated": False}
-    return {"uuid": identity, "name": name, **flags}
+    return {"uuid": identity, "name": name, "columns": columns, "cardHeight": CARD_HEIGHT, **flags}

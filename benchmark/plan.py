@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,6 +117,12 @@ def _read_journal(directory: Path) -> tuple[dict[str, Outcome], list[dict[str, A
         journal.close()
 
 
+@cache
+def _version(library: str) -> str:
+    """Read once: looking it up takes 2 ms, and there may be thousands of results."""
+    return importlib.metadata.version(library)
+
+
 def stale_reason(result: Result) -> str | None:
     """Which libraries differ between a result and this installation, in words.
 
@@ -126,7 +133,7 @@ def stale_reason(result: Result) -> str | None:
     changes = [
         f"{name} {result.environment.get(name)} then, {today} now"
         for name in LIBRARIES
-        if (today := importlib.metadata.version(name)) != result.environment.get(name)
+        if (today := _version(name)) != result.environment.get(name)
     ]
     return ", ".join(changes) or None
 

@@ -51,8 +51,9 @@ class Decoded:
 
 
 def must_have_run(plan: Plan) -> None:
-    """Raises:
-    UsageProblem: no sweep of the plan has begun.
+    """
+    Raises:
+        UsageProblem: nothing has run yet.
     """
     if not (plan.directory / "journal.db").exists():
         raise UsageProblem(f"nothing has run yet in {plan.directory}: `python -m benchmark run` comes first")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmark.data.datacache import cache_directory
 from benchmark.journal import Journal, Outcome, Publication
 from benchmark.plan import Plan
 from benchmark.prices import Prices
 from benchmark.run import Run
 from benchmark.rundir import Result, RunDir
+from benchmark.thumbnails import thumbnails
 from reports.leaderboard import SPEED_NOTE, DataSummary, Entry, Header, Leaderboard, build
 from reports.matrix_picture import confusion_png
 from reports.render import write as write_files
@@ -22,16 +26,18 @@ VERSIONS = ("python", "torch", "torchvision", "timm", "numpy")
 
 def leaderboard(plan: Plan, journal: Journal, command: str, workers: int | None) -> Leaderboard:
     """The leaderboard of the current plan, from the journal's index."""
+    return build(entries(plan.runs, journal), _header(plan, command, workers, journal.outcomes()))
+
+
+def entries(runs: Sequence[Run], journal: Journal) -> list[Entry]:
+    """What came of each of ``runs``, from the journal's index."""
     outcomes, publications = journal.outcomes(), journal.publications()
-    entries = [
-        _entry(run, journal.rundir(run), outcomes.get(run.run_id), publications.get(run.run_id)) for run in plan.runs
-    ]
-    return build(entries, _header(plan, command, workers, outcomes))
+    return [_entry(run, journal.rundir(run), outcomes.get(run.run_id), publications.get(run.run_id)) for run in runs]
 
 
 def write(board: Leaderboard, directory: Path) -> tuple[dict[str, Any], Path]:
     """Writes the leaderboard's files; the JSON one's document, and the path of the Markdown one."""
-    return write_files(board, directory), directory / "leaderboard.md"
+    return write_files(board, directory, partial(thumbnails, cache_directory())), directory / "leaderboard.md"
 
 
 def run_figures(rundir: RunDir, run: Run) -> Mapping[str, bytes]:
@@ -79,19 +85,27 @@ def _speed_note(results: Sequence[Result]) -> str:
 
 def _header(plan: Plan, command: str, workers: int | None, outcomes: Mapping[str, Outcome]) -> Header:
     results = [found.result for run in plan.runs if (found := outcomes.get(run.run_id)) and found.result]
-    environment = results[0].environment if results else {}
-    return Header(
+    header = Header(
         experiment=plan.experiment.name,
         data=tuple(DataSummary(spec.label, f.digest, f.classes, f.sizes) for spec, f in plan.data.items()),
         primary=plan.experiment.report.primary,
         description=plan.experiment.description,
         command=command,
         commit=source_commit(),
-        hardware=f"{environment['cpu']}, {environment['cpus']} cores" if environment else "",
         workers=workers,
+        prices=Prices.shipped(plan.experiment.launch.aws.prices).words,
+    )
+    return with_facts(header, results)
+
+
+def with_facts(header: Header, results: Sequence[Result]) -> Header:
+    """``header`` with what the results tell of where, when and with what they were made."""
+    environment = results[0].environment if results else {}
+    return replace(
+        header,
+        hardware=f"{environment['cpu']}, {environment['cpus']} cores" if {"cpu", "cpus"} <= set(environment) else "",
         started=min((each.started for each in results), default=None),
         finished=max((each.finished for each in results), default=None),
         speed_note=_speed_note(results),
-        prices=Prices.shipped(plan.experiment.launch.aws.prices).words,
         versions={name: str(environment[name]) for name in VERSIONS if name in environment},
     )

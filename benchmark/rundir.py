@@ -321,6 +321,15 @@ class RunDir:
         except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
             raise BrokenFile(f"{path}: not predictions for {split!r}: {error}") from error
 
+    def read_classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the columns of ``log_probs``."""
+        path = self.path / "predictions.npz"
+        try:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                return tuple(file["classes"].tolist())
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+            raise BrokenFile(f"{path}: names no classes: {error}") from error
+
     def write_profile(self, profile: Mapping[str, float | None]) -> None:
         """``speed/…`` names and their values, measured apart from training, now."""
         document = {"schema_version": SCHEMA_VERSION, "time": time.time(), "metrics": dict(profile)}

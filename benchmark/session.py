@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import launch
-from benchmark import elsewhere, mlflow_store, paying, preparing, room, rundir, words
+from benchmark import elsewhere, mlflow_store, paying, preparing, registering, room, rundir, words
 from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
@@ -28,8 +28,9 @@ from benchmark.journal import Journal, Outcome
 from benchmark.lock import exclusive, holder
 from benchmark.plan import Plan
 from benchmark.planned import Found, planned
-from benchmark.preparing import UsageProblem, must_have_run
+from benchmark.preparing import must_have_run
 from benchmark.publishing import Publishing
+from benchmark.reporting import Summary
 from benchmark.run import Run
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
 from benchmark.timing import Experience
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = 3
 """The exit code where the machine is in the way."""
+FEW = 5
+"""Names in a line; more are counted."""
 PUBLISHING_SECONDS = 60.0
 """At the end of a sweep, at most so long for what MLflow does not have yet."""
 
@@ -66,15 +69,6 @@ class Options:
     """Without it only what waits on disk is published."""
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a command has to say in the end."""
-
-    lines: tuple[str, ...]
-    document: Mapping[str, Any]
-    exit_code: int = 0
-
-
 def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summary:
     """How far the experiment is."""
     found = planned(path, settings, results)
@@ -87,20 +81,6 @@ def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summa
         lines.append(f"next: {words.command(path, settings, verb)}")
     document = {"experiment": found.plan.experiment.name, "states": counts, "running": [r.run_id for r in running]}
     return Summary(tuple(lines), document)
-
-
-def rebuild(path: Path | None, settings: Sequence[str], results: Path) -> Summary:
-    """Writes the leaderboard from what is there."""
-    found = planned(path, settings, results)
-    must_have_run(found.plan)
-    journal = Journal(found.plan.directory)
-    try:
-        if not set(journal.outcomes()) & {run.run_id for run in found.plan.runs}:
-            raise UsageProblem("none of these runs has a result yet (another --set?): the leaderboard stays as it is")
-        board, written = _write_report(found.plan, journal, words.command(path, settings, "run"), None)
-    finally:
-        journal.close()
-    return Summary((f"leaderboard: {written}",), board)
 
 
 @dataclass
@@ -258,9 +238,9 @@ class Session:
         publisher = publisher or _publisher(self.uri, plan)
         link = publisher.write_view(plan.runs, plan.experiment.report.primary)
         publisher.log_sweep(_files(plan.directory), journal.note("sweep_uuid", os.urandom(16).hex()))
-        line = f"compare the runs: {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
+        line = f"compare the runs: `{self.command('ui')}`, or {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
         journal.remember("view", line)
-        return line
+        return "\n".join((line, *registering.lines(plan, journal, self.uri)))
 
 
 def _publisher(uri: str, plan: Plan) -> Publisher:
@@ -288,7 +268,7 @@ def _write_report(plan: Plan, journal: Journal, command: str, workers: int | Non
 
 
 def _files(directory: Path) -> dict[str, bytes]:
-    found = [directory / f"leaderboard.{kind}" for kind in ("md", "csv", "json")]
+    found = [directory / f"leaderboard.{kind}" for kind in ("md", "html", "csv", "json")]
     found += sorted((directory / "figures").glob("*"))
     return {str(path.relative_to(directory)): path.read_bytes() for path in found if path.is_file()}
 
@@ -302,7 +282,11 @@ def _best(document: Mapping[str, Any]) -> list[str]:
     if not ranked:
         return ["no run has a result to rank"]
     best, primary = ranked[0], document["primary"]
-    return [f"best: {best['model']}, {primary} {best['metrics'][primary]['mean']:.4f}"]
+    beside = [row for row in ranked if row["data_digest"] == best["data_digest"] and row["versus_best"]]
+    tied = [row["label"] for row in beside if row["versus_best"]["tied"]]
+    more = f" and {len(tied) - FEW} more" if len(tied) > FEW else ""
+    also = f" (tied with it: {', '.join(tied[:FEW])}{more})" if tied else ""
+    return [f"best: {best['label']}, {primary} {best['metrics'][primary]['mean']:.4f}{also}"]
 
 
 def _closing(total: int, failed: int, left: int, seconds: float) -> str:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.mlflow_store import TrackingError
-from benchmark.session import ENVIRONMENT, Options, Session, Summary
+from benchmark.reporting import Summary
+from benchmark.session import ENVIRONMENT, Options, Session
 from benchmark.sweep import SweepEvent
 
 

@@ -18,7 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmark import mlflow_record as record
@@ -94,11 +94,8 @@ class Publisher:
         self._artifacts = artifacts
         self._commit = commit
         self._seen: dict[str, Seen] = {}
-        prepare(uri)
         with self._reported():
-            if is_managed(uri):
-                mlflow.set_tracking_uri(uri)  # the plug-in that signs requests asks for it
-            self._client = MlflowClient(uri)
+            self._client = connect(uri)
             self._experiment_id = self._find_experiment()
 
     def publish(
@@ -132,7 +129,7 @@ class Publisher:
             if seen.commit is None:
                 self._bring(seen, now, uuid)
             elif now.result and now.profile and now.profile.digest != seen.profile:
-                self._add_profile(seen, now.profile)
+                self._add_profile(seen, now, now.profile)
         self._seen[uuid] = seen
         return seen.projection
 
@@ -272,9 +269,9 @@ class Publisher:
         reach("publish.committed")
         seen.commit, seen.tags, seen.events = digest, {}, ()
 
-    def _add_profile(self, seen: Seen, profile: Profile) -> None:
+    def _add_profile(self, seen: Seen, now: Record, profile: Profile) -> None:
         """Apart from the rest: the run stays whole meanwhile."""
-        self._log(seen, record.speed(profile))
+        self._log(seen, record.speed(profile), tags=record.measured(now))
         self._client.set_tag(seen.mlflow_run_id, PROFILE, profile.digest)
         seen.profile = profile.digest
 
@@ -300,15 +297,34 @@ class Publisher:
                 path.write_bytes(content)
             self._client.log_artifacts(mlflow_run_id, scratch)
 
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """Artifact stores raise whatever their library raises, and none of it may stop a sweep: hence `Exception`."""
-        try:
-            yield
-        except TrackingError:
-            raise
-        except Exception as error:
-            raise TrackingError(words(self._uri, error)) from error
+    def _reported(self) -> AbstractContextManager[None]:
+        return reported(self._uri)
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client; the store is made ready first where it is a file.
+
+    Raises:
+        TrackingError: the file cannot be made or used.
+    """
+    prepare(uri)
+    if is_managed(uri):
+        mlflow.set_tracking_uri(uri)  # the plug-in that signs requests asks for it
+    return MlflowClient(uri)
+
+
+@contextmanager
+def reported(uri: str) -> Iterator[None]:
+    """Whatever is raised becomes a :class:`TrackingError`.
+
+    Artifact stores raise whatever their library raises, and none of it may stop a sweep: hence `Exception`.
+    """
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:
+        raise TrackingError(words(uri, error)) from error
 
 
 def _dataset(run: Run, facts: DataFacts) -> entities.DatasetInput:

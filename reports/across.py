@@ -47,6 +47,23 @@ def across(leaderboard: Leaderboard) -> tuple[Place, ...]:
     return tuple(sorted(places, key=lambda each: (each.mean_rank, each.label)))
 
 
+HEADS = ("configuration", "mean rank ↓", "win rate ↑", "times best")
+
+
+def cells(place: Place) -> tuple[str, str, str]:
+    """How a page writes it, after the label."""
+    return f"{place.mean_rank:.2f}", f"{place.win_rate * 100:.0f}%", str(place.first)
+
+
+def explained(leaderboard: Leaderboard) -> str:
+    """How to read the table."""
+    return (
+        f"Over {len(leaderboard.tables)} data sets, of configurations that have a rank on each: the mean of their "
+        "ranks among one another, and the share of comparisons with another one on a data set that they win, equal "
+        "means counting half."
+    )
+
+
 def _wins(scores: Floats) -> Floats:
     """How many others each beats, equal ones counting half."""
     above, equal = (scores[:, None] > scores).sum(axis=1), (scores[:, None] == scores).sum(axis=1) - 1

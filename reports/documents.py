@@ -61,12 +61,12 @@ def json_text(told: Mapping[str, Any]) -> str:
 def table_text(leaderboard: Leaderboard, shown: Sequence[Exhibit]) -> str:
     """The CSV's text; lines end as RFC 4180 has it, and cells that a spreadsheet would take for a
     formula begin with an apostrophe."""
-    lines = list(_lines(leaderboard, shown))
-    head = list(dict.fromkeys(key for line in lines for key in line))
+    found = list(lines(leaderboard, shown))
+    head = list(dict.fromkeys(key for line in found for key in line))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [cell(key) for key in head])
     writer.writeheader()
-    writer.writerows({cell(key): cell(value) for key, value in line.items()} for line in lines)
+    writer.writerows({cell(key): cell(value) for key, value in line.items()} for line in found)
     return buffer.getvalue()
 
 
@@ -166,7 +166,8 @@ def _not_ranked(each: Unranked) -> dict[str, Any]:
     }
 
 
-def _lines(leaderboard: Leaderboard, shown: Sequence[Exhibit]) -> Iterator[dict[str, Any]]:
+def lines(leaderboard: Leaderboard, shown: Sequence[Exhibit]) -> Iterator[dict[str, Any]]:
+    """A line of the CSV for each configuration, its cells as they are."""
     for each in shown:
         for row in each.table.rows:
             yield _line(each, row)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from reports.evidence import Evidence, read
 from reports.leaderboard import Leaderboard, Row, Table
@@ -22,6 +24,19 @@ class Exhibit:
 
     def row(self, configuration_id: str) -> Row:
         return next(row for row in self.table.rows if row.configuration_id == configuration_id)
+
+    def label(self, configuration_id: str) -> str:
+        """The name of a configuration of the table, else its id."""
+        return self._labels.get(configuration_id, configuration_id)
+
+    def is_tied(self, row: Row) -> bool:
+        """Whether a row is not told apart from the best."""
+        found = self.study.versus.get(row.configuration_id)
+        return found.tied if found else False
+
+    @cached_property
+    def _labels(self) -> Mapping[str, str]:
+        return {row.configuration_id: row.label for row in self.table.rows}
 
     @property
     def troubles(self) -> tuple[str, ...]:

@@ -38,17 +38,17 @@ def ranking(shown: Exhibit, directory: Path) -> str:
 
 def _ranking(shown: Exhibit, rows: Sequence[Row], directory: Path) -> str:
     table, primary = shown.table, shown.primary
-    names, settings, study = columns(table, primary), _setting_columns(table), _study_columns(shown)
-    best = {name: _best(rows if name.startswith(OF_A_MACHINE) else table.ranked, name) for name in names}
+    names, settings, study = columns(table, primary), setting_columns(table), _study_columns(shown)
+    best = {name: best_reading(rows if name.startswith(OF_A_MACHINE) else table.ranked, name) for name in names}
     heads = [metric(name).heading for name in names]
     lines = []
     for row in rows:
         cells = [_cell(row, name, name == primary, best[name]) for name in names]
-        varied = [_settings(row, keys) for keys in settings.values()]
+        varied = [settings_of(row, keys) for keys in settings.values()]
         studied = [markdown(column(shown, row)) for column in study.values()]
         star = [standing.pareto(shown, row)] if shown.tradeoffs.front else []
         lines.append(
-            [standing.rank(shown, row), _model(row), *varied, cells[0], *studied, _seeds(row), *cells[1:], *star,
+            [standing.rank(shown, row), _model(row), *varied, cells[0], *studied, seeds_of(row), *cells[1:], *star,
              _links(row, directory)]
         )  # fmt: skip
     stars = ["Pareto"] if shown.tradeoffs.front else []
@@ -71,8 +71,26 @@ def _study_columns(shown: Exhibit) -> dict[str, Callable[[Exhibit, Row], str]]:
 
 
 def columns(table: Table, primary: str) -> list[str]:
-    """The primary metric, then those that any row has."""
-    return [primary, *(name for name in COLUMNS if name != primary and any(name in row.metrics for row in table.rows))]
+    """The primary metric, then those that any row has and that do not read the same in all of several rows."""
+    same = constants(table, primary)
+    return [primary, *(name for name in _recorded(table) if name not in {primary, *same})]
+
+
+def constants(table: Table, primary: str) -> dict[str, str]:
+    """Metric -> how it reads in all of several rows, of those that describe the model or its costs: one network with
+    several learning rates has one number of parameters."""
+    if len(table.rows) < 2:
+        return {}
+    found = {}
+    for name in _recorded(table):
+        readings = {value(row, name, spread=False) for row in table.rows}
+        if len(readings) == 1 and name != primary and name.partition("/")[0] not in {"test", "val"}:
+            found[name] = readings.pop()
+    return found
+
+
+def _recorded(table: Table) -> list[str]:
+    return [name for name in COLUMNS if any(name in row.metrics for row in table.rows)]
 
 
 def notes(shown: Exhibit, header: Header) -> str:
@@ -88,7 +106,8 @@ def notes(shown: Exhibit, header: Header) -> str:
     if any(name.startswith("speed/") for row in table.rows for name in row.metrics):
         lines.append(_speed(table, header))
     lines += [f"{markdown(row.label)}: {markdown(note)}." for row in table.rows for note in row.notes]
-    same = f"All rows: {', '.join(markdown(each) for each in caption(table.fixed))}."
+    constant = [f"{metric(name).title} {text}" for name, text in constants(table, header.primary).items()]
+    same = f"All rows: {', '.join([*map(markdown, caption(table.fixed)), *constant])}."
     return f"{same}\n\n{' '.join(lines + _undefined(table, header.primary))}"
 
 
@@ -118,14 +137,14 @@ def _undefined(table: Table, primary: str) -> list[str]:
     return [f"{markdown(reason)} ({markdown(', '.join(labels), 120)})." for reason, labels in rows.items()]
 
 
-def _setting_columns(table: Table) -> dict[str, tuple[str, ...]]:
+def setting_columns(table: Table) -> dict[str, tuple[str, ...]]:
     """Title -> the hyperparameters of the column."""
     if len(table.varying) > OWN_COLUMN:
         return {"settings": table.varying}
     return {markdown(key): (key,) for key in table.varying}
 
 
-def _settings(row: Row, keys: Sequence[str]) -> str:
+def settings_of(row: Row, keys: Sequence[str]) -> str:
     there = [key for key in keys if key in row.hyperparameters]
     if len(keys) == 1:
         return markdown(write(row.hyperparameters[keys[0]])) if there else ABSENT
@@ -137,7 +156,7 @@ def _model(row: Row) -> str:
     return markdown(row.model) + architecture
 
 
-def _seeds(row: Row) -> str:
+def seeds_of(row: Row) -> str:
     return f"{row.n_seeds}/{row.planned_seeds}{'' if row.n_seeds == row.planned_seeds else ' ⚠'}"
 
 
@@ -146,7 +165,7 @@ def _cell(row: Row, name: str, spread: bool, best: str | None) -> str:
     return f"**{text}**" if best is not None and value(row, name, spread=False) == best else text
 
 
-def _best(rows: Sequence[Row], name: str) -> str | None:
+def best_reading(rows: Sequence[Row], name: str) -> str | None:
     """How the best mean of a column reads; ``None`` where no direction is better or all rows read the same."""
     known = metric(name)
     means = [mean for row in rows if row.rank is not None and (mean := row.mean(name)) is not None]

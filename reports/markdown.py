@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.across import across
+from reports.across import HEADS, across, cells, explained
 from reports.evidence import CURVES, Evidence
 from reports.exhibit import Exhibit
 from reports.grid import notes, ranking
 from reports.leaderboard import Leaderboard, Table, Unranked
 from reports.per_class import per_class
 from reports.pictures import Picture, Pictures
-from reports.provenance import environment, seeds
+from reports.provenance import environment, logs_command, seeds
 from reports.rates import hardest, row_rates
 from reports.summary import best, headline
 from reports.tables import grid
@@ -36,8 +36,8 @@ def page(leaderboard: Leaderboard, shown: Sequence[tuple[Exhibit, Pictures]], di
         data = exhibit.table.data
         blocks += [f"## {markdown(data.label)} ({data.digest[:8]})"] if several else []
         blocks += _section(leaderboard, exhibit, pictures, directory)
-    blocks += _not_ranked(leaderboard, several)
-    blocks += _details("Reproduce", _reproduce(leaderboard))
+    blocks += not_ranked(leaderboard, several)
+    blocks += _details("Reproduce", reproduce(leaderboard))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -62,17 +62,8 @@ def _across(leaderboard: Leaderboard) -> list[str]:
     """Which configurations are good on all data sets."""
     if not (found := across(leaderboard)):
         return []
-    rows = [
-        [markdown(each.label), f"{each.mean_rank:.2f}", f"{each.win_rate * 100:.0f}%", str(each.first)]
-        for each in found
-    ]
-    head = ["configuration", "mean rank ↓", "win rate ↑", "times best"]
-    note = (
-        f"Over {len(leaderboard.tables)} data sets, of configurations that have a rank on each: the mean of their "
-        "ranks among one another, and the share of comparisons with another one on a data set that they win, equal "
-        "means counting half."
-    )
-    return ["### Over all data sets", grid(head, [":--", "--:", "--:", "--:"], rows), note]
+    rows = [[markdown(each.label), *cells(each)] for each in found]
+    return ["### Over all data sets", grid(HEADS, [":--", "--:", "--:", "--:"], rows), explained(leaderboard)]
 
 
 def _images(pictures: Sequence[Picture], width: str) -> str:
@@ -115,23 +106,23 @@ def _curves_title(table: Table) -> str:
     return f"Learning curves of the best {CURVES}" if len(table.ranked) > CURVES else "Learning curves"
 
 
-def _not_ranked(leaderboard: Leaderboard, several: bool) -> list[str]:
+def not_ranked(leaderboard: Leaderboard, several: bool) -> list[str]:
+    """The runs that count in no rank, each with its reason, as a heading and a table; nothing where there is none."""
     if not leaderboard.not_ranked:
         return []
     command = leaderboard.header.command
     failed = [each for each in leaderboard.not_ranked if each.kind != "pending"]
     rows = [
-        [_what(each, several), markdown(each.kind), markdown(each.reason, REASON), code(look_at(each, command))]
+        [
+            _what(each, several),
+            markdown(each.kind),
+            markdown(each.reason, REASON),
+            code(logs_command(command, each.entry.run.run_id) or each.entry.log),
+        ]
         for each in failed
     ]
     rows += _pending(leaderboard, several)
     return ["### Not ranked", grid(["run", "what", "why", "look at"], [":--"] * 4, rows)]
-
-
-def look_at(each: Unranked, command: str) -> str:
-    """The command that shows the run's log, made of the one that ran it; else the log's path."""
-    program, found, rest = command.partition(" run")
-    return f"{program} logs {each.entry.run.run_id[:6]}{rest}" if found and each.entry.log else each.entry.log
 
 
 def _what(each: Unranked, several: bool) -> str:
@@ -157,7 +148,8 @@ def _details(title: str, body: str) -> list[str]:
     return [f"<details><summary>{title}</summary>", body, "</details>"] if body else []
 
 
-def _reproduce(leaderboard: Leaderboard) -> str:
+def reproduce(leaderboard: Leaderboard) -> str:
+    """What it takes to get the same numbers, a line of a list each."""
     header = leaderboard.header
     lines = {
         "command": code(header.command),

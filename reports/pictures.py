@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from reports.evidence import Evidence
@@ -13,6 +14,8 @@ from reports.exhibit import Exhibit
 from reports.figures import Point, confusion_figure, curves_figure, pareto_figure
 from reports.leaderboard import Row, Table
 from reports.metrics import metric
+from reports.ordering import clustered
+from reports.rates import NUMBERS
 from reports.style import Look
 
 OURS = re.compile(r"(\d+-)?(quality-vs-(training|latency)(-\d+)?|confusion-\d+|learning-curves)\.(svg|png)")
@@ -46,15 +49,19 @@ def pictures(shown: Exhibit, styles: Mapping[str, Look], prefix: str = "") -> Pi
     """Draws them.  ``styles``: model -> look; ``prefix`` tells several tables' files apart."""
     table, evidence = shown.table, shown.evidence
     costs = [found for kind in COSTS for found in _costs(shown, kind, styles, prefix)]
-    confusions = [
-        Picture(
-            f"{prefix}confusion-{place}",
-            f"Confusion matrix of {label}",
-            confusion_figure(counts, evidence.classes, label + _seeds(table, label)),
-        )
-        for place, (label, counts) in enumerate(evidence.confusions.items(), 1)
-    ]
-    return Pictures(tuple(costs), tuple(confusions), tuple(_curves(table, evidence, styles, prefix)))
+    confusions = tuple(_confusions(table, evidence, prefix))
+    return Pictures(tuple(costs), confusions, tuple(_curves(table, evidence, styles, prefix)))
+
+
+def _confusions(table: Table, evidence: Evidence, prefix: str) -> Iterator[Picture]:
+    """Of many classes in an order, the same in all, that puts those together which are taken for each other."""
+    many = len(evidence.classes) > NUMBERS and evidence.confusions
+    order = clustered(list(evidence.confusions.values())) if many else list(range(len(evidence.classes)))
+    classes = [evidence.classes[index] for index in order]
+    for place, (label, counts) in enumerate(evidence.confusions.items(), 1):
+        title = f"{label}{_seeds(table, label)}{', classes by similarity' if many else ''}"
+        figure = confusion_figure(counts[np.ix_(order, order)], classes, title)
+        yield Picture(f"{prefix}confusion-{place}", f"Confusion matrix of {label}", figure)
 
 
 def _costs(shown: Exhibit, kind: str, styles: Mapping[str, Look], prefix: str) -> Iterator[Picture]:

@@ -26,6 +26,12 @@ def seeds(entries: Sequence[Entry]) -> str:
     return ", ".join(str(seed) for seed in sorted({entry.run.seed for entry in entries}))
 
 
+def logs_command(command: str, run_id: str) -> str:
+    """What to type to see a run's log, after the command that started it; empty where that is not known."""
+    before, found, after = f"{command} ".partition(" run ")
+    return f"{before} logs {run_id[:6]} {after}".rstrip() if found else ""
+
+
 def _some(values: Sequence[str]) -> str:
     more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
     return " / ".join(values[:SHOWN]) + more

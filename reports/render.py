@@ -1,4 +1,4 @@
-"""Writes a leaderboard: ``leaderboard.md``, ``.csv``, ``.json`` and ``figures/``.
+"""Writes a leaderboard: ``leaderboard.md``, ``.html``, ``.csv``, ``.json`` and ``figures/``.
 
     write(build(entries, header), Path("results/fashion-tour"))
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmark.failpoints import reach
 from benchmark.rundir import atomic
+from reports import html
 from reports.documents import document, json_text, table_text
 from reports.exhibit import exhibits
 from reports.figures import png_bytes, svg_bytes
@@ -22,9 +23,11 @@ from reports.pictures import OURS, Picture, pictures
 from reports.style import looks
 
 
-def write(leaderboard: Leaderboard, directory: Path) -> dict[str, Any]:
+def write(
+    leaderboard: Leaderboard, directory: Path, thumbnails: html.Thumbnails = html.no_thumbnails
+) -> dict[str, Any]:
     """Writes the files into ``directory``, which is made if missing; figures that an earlier report left and this one
-    does not have are deleted, other files stay.
+    does not have are deleted, other files stay.  ``thumbnails`` gives the pictures of test images.
 
     Returns:
         the document of ``leaderboard.json``.
@@ -37,6 +40,7 @@ def write(leaderboard: Leaderboard, directory: Path) -> dict[str, Any]:
     told = document(leaderboard, found)
     _write_text(directory / "leaderboard.json", json_text(told))
     _write_text(directory / "leaderboard.csv", table_text(leaderboard, found))
+    _write_text(directory / "leaderboard.html", html.page(leaderboard, found, directory, thumbnails))
     _write_text(directory / "leaderboard.md", page(leaderboard, shown, directory))
     return told
 

@@ -21,8 +21,7 @@ def rank(shown: Exhibit, row: Row) -> str:
     """``1=`` where a row is tied with the best, and where means are exactly equal."""
     if row.rank is None:
         return ABSENT
-    versus = shown.study.versus.get(row.configuration_id)
-    if versus and versus.tied:
+    if shown.is_tied(row):
         return f"1{TIED}"
     equal = sum(each.rank == row.rank for each in shown.table.rows) > 1
     return f"{row.rank}{TIED if equal else ''}"
@@ -77,7 +76,8 @@ def explained(shown: Exhibit) -> list[str]:
     if study.versus:
         corrected = f", after Holm's correction over all {study.pairs:,} pairs" if study.pairs > 1 else ""
         test = " and ".join(dict.fromkeys(each.test for each in study.versus.values()))
-        lines.append(f"{APART} worse than the best (p < {LEVEL:g}, {test}{corrected}); the others are tied with it.")
+        apart = f"{APART} worse than the best (p < {LEVEL:g}, {test}{corrected})"
+        lines.append(f"{apart}; the others are tied with it: of many pairs, some look further apart than they are.")
     if shown.tradeoffs.front:
         words = [metric(name).words for name in shown.tradeoffs.objectives]
         lines.append(f"{STAR} no other row is at least as good in all of {', '.join(words[:-1])} and {words[-1]}.")

@@ -51,7 +51,7 @@ def _tied(shown: Exhibit) -> list[str]:
     if not rows:
         return ["**Tied with it:** none."] if len(shown.table.ranked) > 1 else []
     few, more = rows[: standing.FEW], len(rows) - standing.FEW
-    names = ", ".join(markdown(row.label) for row in few) + (f" and {more} more" if more > 0 else "")
+    names = "; ".join(markdown(row.label) for row in few) + (f"; and {more} more" if more > 0 else "")
     hint = standing.remedy(shown.study.versus[few[0].configuration_id])
     return [f"**Tied with it:** {names}{f' ({hint})' if hint and len(rows) == 1 else ''}."]
 

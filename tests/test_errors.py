@@ -5,6 +5,7 @@ from benchmark.config import ConfigError
 from benchmark.config.problems import Problem
 from benchmark.data.datasets import DataError
 from benchmark.errors import CODES, exit_code
+from benchmark.exporting import ExportFailed, LibraryMissing
 from benchmark.installed import WrongPackage
 from benchmark.journal import JournalError
 from benchmark.lock import Busy
@@ -14,6 +15,7 @@ from benchmark.session import UsageProblem
 from launch import ModeError, Unavailable
 
 EXPECTED = {
+    1: [ExportFailed("")],
     2: [ConfigError([Problem("a", 1, 1, "b")]), DataError(""), ModeError(""), UsageProblem("")],
     3: [
         WrongPackage(""),
@@ -25,6 +27,7 @@ EXPECTED = {
         BrokenFile(""),
         sqlite3.DatabaseError(""),
         PermissionError(""),
+        LibraryMissing(""),
     ],
 }
 

@@ -60,6 +60,7 @@ def test_a_wheel_runs_from_any_directory_without_the_clone(tmp_path: Path) -> No
     assert {"benchmark/shipped/experiments.yaml", "benchmark/shipped/prices.csv",
             "benchmark/data/embedded/fashion-mini.npz", "benchmark/py.typed",
             "benchmark/data/embedded/LICENSE.fashion-mnist", "launch/train_models.py"} <= names  # fmt: skip
+    assert {f"reports/html/templates/{path.name}" for path in (ROOT / "reports/html/templates").iterdir()} <= names
     assert not any(name.startswith(("tests/", "perf/")) for name in names)
 
     python = environment(tmp_path / "venv", built)
@@ -70,6 +71,7 @@ def test_a_wheel_runs_from_any_directory_without_the_clone(tmp_path: Path) -> No
         "name: tiny\ndata: {source: synthetic, train_size: 200, test_size: 50}\ndefaults: {epochs: 1, model: lenet5}\n"
     )
     assert "1 of 1 runs done" in run([str(python), "-m", "benchmark", "run", "tiny.yaml"], home)
+    assert "</html>" in (home / "results" / "tiny" / "leaderboard.html").read_text(encoding="utf-8")
     script = "import launch.run_training as it; print(it.__file__)"
     found = run([str(python), "-c", script], home).strip()
     output = run([str(python), found, "--execution_mode", "fast_local_mode", "--epochs", "1"], home)

@@ -53,3 +53,19 @@ def test_the_gpu_s_script_runs_on_a_cpu(tmp_path):
     assert [row["model"] for row in figures["rows"]] == ["resnet50", "resnet18", "airbench"]
     assert all(set(row["rates"]) == {"ours", "timm", "fixed"} for row in figures["rows"])
     assert set(figures["packed"]) == {"one by one", "2 together", "ratio"}
+
+
+def test_a_report_of_many_runs_reads_the_predictions_of_the_best_only(tmp_path):
+    figures = perf("report.py", tmp_path, "--configurations", "400", "--guard", "10")
+    assert figures["runs"] == 2_000
+    assert figures["bytes"] < 1e9
+
+
+def test_statistics_keep_their_word_in_simulated_experiments(tmp_path):
+    """The script fails outside of 93 to 97% and of 5% false claims, less what so few experiments leave to chance."""
+    figures = perf("coverage.py", tmp_path, "--experiments", "300", "--seeds", "1", "3")
+    assert {row["seeds"] for row in figures["coverage"]} == {1, 3}
+    pooled = [row["McNemar over all seeds"] for row in figures["false claims"] if row["seeds"] == 3]
+    assert min(pooled) > 0.1
+    few, many = [row["told"] for row in figures["power"] if row["seeds"] == 3]
+    assert few < many

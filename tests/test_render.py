@@ -12,16 +12,21 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from reports.documents import document, table_text
-from reports.exhibit import exhibits
+from reports.evidence import Evidence
+from reports.exhibit import Exhibit, exhibits
 from reports.leaderboard import Entry, Header, Leaderboard, build
 from reports.metrics import metric
+from reports.ordering import clustered
+from reports.pictures import pictures
 from reports.render import write
+from reports.style import looks
 from reports.text import attribute, code, markdown, one_line
 from tests.report_support import DATA, HEADER, done, failed, make_run, pending, write_evidence
 
@@ -431,3 +436,32 @@ def test_environments_that_differ_are_shown(directory: Path) -> None:
     write(build([done(make_run("a")), dataclasses.replace(other, result=newer)], HEADER), directory)
     text = (directory / "leaderboard.md").read_text(encoding="utf-8")
     assert "- ⚠ runs differ in: python 3.11.9 / 3.12.1\n" in text
+
+
+def test_what_reads_the_same_in_all_rows_moves_to_the_caption(directory: Path) -> None:
+    facts = {"model/parameters": 61706.0, "cost/train_seconds": 12.0, "test/f1_macro": 0.8}
+    entries = [done(make_run(lr=lr), 0.9 - lr, metrics={**facts, "model/macs": 1e6 / lr}) for lr in (0.1, 0.2)]
+    write(build(entries, HEADER), directory)
+    text = (directory / "leaderboard.md").read_text(encoding="utf-8")
+    (head,) = re.findall(r"^\| rank .*$", text, re.MULTILINE)
+    assert "params" not in head
+    assert "train s" not in head
+    assert {"GMACs", "F1 ↑"} <= {each.strip() for each in head.split("|")}
+    assert "augment none, params M 0.062, train s 12." in text
+
+
+def test_many_classes_stand_in_an_order_that_puts_confused_ones_together() -> None:
+    """Classes i and i + 15 are taken for each other, and stand side by side."""
+    k = 30
+    counts = np.eye(k, dtype=np.int64) * 80
+    for i in range(k):
+        counts[i, (i + 15) % k] = 20
+    order = clustered([counts])
+    assert sorted(order) == list(range(k))
+    assert all(abs(order.index(i) - order.index(i + 15)) == 1 for i in range(15))
+    evidence = Evidence(tuple(f"class {i}" for i in range(k)), {"lenet5": counts})
+    (table,) = build([done(make_run())], HEADER).tables
+    drawn = pictures(Exhibit(table, "test/accuracy", evidence=evidence), looks(["lenet5"]))
+    names = [label.get_text() for label in drawn.confusions[0].figure.axes[0].get_yticklabels()]
+    assert names == [f"class {i}" for i in order]
+    assert "by similarity" in drawn.confusions[0].figure.axes[0].get_title(loc="left").replace("\n", " ")

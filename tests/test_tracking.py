@@ -159,7 +159,7 @@ def test_a_finished_run_has_its_files_at_the_artifact_root(place: Path) -> None:
     found = publisher(place).publish(run, rundir, UUID, None)
     mlflow = client(place)
     names = {each.path for each in mlflow.list_artifacts(found.mlflow_run_id)}
-    assert names == {"confusion_matrix.png", "per_class.json", "result.json", "run.json", "log.txt"}
+    assert names == {"confusion_matrix.png", "per_class.json", "result.json", "run.json", "log.txt", "data"}
     result = Path(mlflow.download_artifacts(found.mlflow_run_id, "result.json", str(place)))
     assert result.read_bytes() == (rundir.path / "result.json").read_bytes()
     table = json.loads(Path(mlflow.download_artifacts(found.mlflow_run_id, "per_class.json", str(place))).read_text())

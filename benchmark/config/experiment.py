@@ -67,6 +67,9 @@ class TrackingSettings:
     uri: str | None = key(
         None, "MLflow tracking server or database, without a password; or the ARN of SageMaker's MLflow"
     )
+    register: Literal["none", "best"] = key(
+        "none", "best: after a sweep the best run's network goes into MLflow's model registry, named as the experiment"
+    )
 
 
 @dataclass(frozen=True)

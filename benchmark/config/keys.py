@@ -10,6 +10,7 @@ import dataclasses
 import math
 import re
 import types
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -52,7 +53,9 @@ class Keys:
         """Keys named as the dataclass fields ``fields``, whose types are real types (see :func:`fields_of`)."""
         typed = {key: (each.type, each.metadata.get("limits", {})) for key, each in fields.items()}
         definitions: dict[str, Any] = {key: _definition(each) for key, each in fields.items()}
-        return cls(create_model(name, __config__=_CONFIG, **definitions), typed, rules or {})
+        with warnings.catch_warnings():  # a key may be called as a method is (`register`): we call none of them
+            warnings.filterwarnings("ignore", "Field name .* shadows an attribute", UserWarning)
+            return cls(create_model(name, __config__=_CONFIG, **definitions), typed, rules or {})
 
     def read(self, node: Node, problems: Problems, *, apart: Collection[str] = ()) -> dict[str, Given]:
         """The valid values of a mapping; every other one becomes a problem.  Keys in ``apart`` are left to others."""

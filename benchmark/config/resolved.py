@@ -14,6 +14,8 @@ from benchmark.run import RESOLVED, DataSpec, Run
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 """Characters that JSON leaves as they are and YAML would refuse or fold."""
 
+TOLD = ("name", "description", "report")
+
 
 def resolved_yaml(experiment: Experiment, runs: Sequence[Run]) -> str:
     """YAML text of an experiment and its resolved runs, one line each with its id, which :func:`benchmark.config.load`
@@ -32,6 +34,17 @@ def resolved_yaml(experiment: Experiment, runs: Sequence[Run]) -> str:
         *(f"{name}: {text(value)}" for name, value in _sections(experiment).items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def told(text: str) -> dict[str, Any]:
+    """Name, description and ``report`` section of an experiment that :func:`resolved_yaml` wrote, by its lines; its
+    runs are in the journal.
+
+    Raises:
+        ValueError: a line is no longer what was written.
+    """
+    lines = (line.partition(": ") for line in text.splitlines())
+    return {name: json.loads(value) for name, _, value in lines if name in TOLD}
 
 
 def _keys(run: Run) -> dict[str, Any]:
