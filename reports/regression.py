@@ -98,7 +98,9 @@ def diff(baseline: Source, new: Source, metric: str | None, tolerance: float) ->
     _check_data(baseline.board, new.board)
     pairs = _pairs(baseline.board, new.board)
     if not pairs:
-        raise BadLeaderboard("the two leaderboards have no configuration in common: nothing can be compared")
+        raise BadLeaderboard(
+            f"the two have no configuration in common: {_few(baseline.board)} there, {_few(new.board)} here"
+        )
     tried = [_try(baseline, new, before, now, metric) for before, now in pairs]
     corrected = iter(holm([p for _, found, p in tried if found]))
     sign = 1 if direction == "higher" else -1
@@ -118,6 +120,11 @@ def _check_data(baseline: Board, new: Board) -> None:
                 f"the data {one_line(label, 60)!r} of the two leaderboards are not the same (digests {told}): "
                 "results on other images cannot be compared; run the baseline again on the new data"
             )
+
+
+def _few(board: Board) -> str:
+    names = [one_line(row.label, 40) for row in board.rows[:3]]
+    return ", ".join(names) + (f" and {len(board.rows) - 3} more" if len(board.rows) > 3 else "") or "nothing"
 
 
 def _digests(board: Board) -> dict[str, set[str]]:
@@ -162,23 +169,24 @@ def _tested(
     if first and second and first[0] == second[0]:
         sampled = Sampled.of(first[1]), Sampled.of(second[1])
         found = difference(*sampled)
-        return found, *tested(found, *sampled, exact=metric.endswith("/accuracy"))
+        p, test = tested(found, *sampled, exact=metric.endswith("/accuracy"))
+        return found, p, f"{test}, answers from {' and '.join(dict.fromkeys([first[2], second[2]]))}"
     sizes = {each.digest: each.sizes for each in new.board.data}.get(now.data_digest, {})
     rest = unpaired(_summary(now, metric, sizes), _summary(before, metric, sizes))
     return (rest, rest.p, "unpaired, from means and intervals") if rest else (None, 1.0, "")
 
 
-def _values(source: Source, row: RecordedRow, metric: str) -> tuple[str, Floats] | None:
-    """What tells the images, and the metric's values (seeds, n) for them."""
+def _values(source: Source, row: RecordedRow, metric: str) -> tuple[str, Floats, str] | None:
+    """What tells the images, the metric's values (seeds, n) for them, and where they are from."""
     split, _, name = metric.partition("/")
     read = [_of_run(source, run, split, name) for run in row.done]
     whole = [each for each in read if each]
     if whole and len(whole) == len(read) and len({digest for digest, _ in whole}) == 1:
-        return whole[0][0], np.stack([values for _, values in whole])
+        return whole[0][0], np.stack([values for _, values in whole]), "the run directories"
     if name != "accuracy" or row.answers is None or row.answers.split != split:
         return None
     try:
-        return row.answers.images, packed.unpack(row.answers).astype(np.float64)
+        return row.answers.images, packed.unpack(row.answers).astype(np.float64), "leaderboard.json"
     except ValueError as error:
         raise BadLeaderboard(f"{one_line(row.label, 60)}: {error}: the file was edited") from error
 

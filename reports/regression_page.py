@@ -72,12 +72,11 @@ def _counts(found: Diff) -> str:
 
 def _of(found: Diff) -> str:
     known = metric(found.metric)
-    data = ", ".join(f"{markdown(each.label, LABEL)} ({each.digest[:8]})" for each in found.new.data)
-    commits = [markdown(each.commit, 20) for each in (found.baseline, found.new) if each.commit]
     arrow = "↑" if better(found.metric) == "higher" else "↓"
-    return " · ".join(
-        [f"{known.words} {arrow}{' in %' if known.points else ''}", data, *([" → ".join(commits)] * bool(commits))]
-    )
+    data = ", ".join(f"{markdown(each.label, LABEL)} ({each.digest[:8]})" for each in found.new.data)
+    commits = dict.fromkeys(markdown(each.commit, 20) for each in (found.baseline, found.new) if each.commit)
+    told = [f"commit{'s' * (len(commits) > 1)} {' → '.join(commits)}"] if commits else []
+    return " · ".join([f"{known.words} {arrow}{' in %' if known.points else ''}", data, *told])
 
 
 def _table(found: Diff, changes: Sequence[Change]) -> str:
