@@ -15,7 +15,8 @@ from typing import Any, Literal, NoReturn
 import click
 
 from benchmark import __version__
-from benchmark.cli_compare import compare, diff
+from benchmark.cli_compare import compare
+from benchmark.cli_diff import diff
 from benchmark.cli_export import export
 from benchmark.cli_first import data, doctor, init, models, schema
 from benchmark.cli_lr import lr

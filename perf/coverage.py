@@ -154,7 +154,7 @@ def false_claims(experiments: int, seeds: Sequence[int], random: np.random.Gener
 def power(experiments: int, seeds: Sequence[int], random: np.random.Generator) -> Iterator[dict[str, Any]]:
     for margin, number in product((0.3, 0.6), seeds):
         worse, better = World(0.15, 2.0), World(0.15, 2.0, MARGIN + margin)
-        gap = Truth(better, random).mean("accuracy") - Truth(worse, random).mean("accuracy")
+        gap = Truth(better, random, 40_000).mean("accuracy") - Truth(worse, random, 40_000).mean("accuracy")
         told = 0
         for _ in range(experiments):
             labels, hardness = worse.images(random)

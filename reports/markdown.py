@@ -22,6 +22,8 @@ from reports.text import attribute, code, markdown
 
 CONFUSIONS = 8
 FIGURES = "figures"
+LISTED = 50
+"""Configurations whose digests are told."""
 REASON = 240
 """Characters of a failure's message; the rest is in leaderboard.json and in the log."""
 
@@ -143,6 +145,13 @@ def _pending(leaderboard: Leaderboard, several: bool) -> list[list[str]]:
     return rows
 
 
+def _configurations(leaderboard: Leaderboard) -> str:
+    """Names and digests, of up to ``LISTED``."""
+    rows = [row for table in leaderboard.tables for row in table.rows]
+    listed = "; ".join(f"{markdown(row.label)} {code(row.configuration_id)}" for row in rows[:LISTED])
+    return f"{listed}; and {len(rows) - LISTED} more, in leaderboard.json" if len(rows) > LISTED else listed
+
+
 def _details(title: str, body: str) -> list[str]:
     """Folded; an empty body leaves nothing.  Markdown inside needs the empty lines around it."""
     return [f"<details><summary>{title}</summary>", body, "</details>"] if body else []
@@ -158,6 +167,7 @@ def reproduce(leaderboard: Leaderboard) -> str:
         "reported with": markdown(", ".join(f"{name} {version}" for name, version in header.versions.items())),
         **{name: markdown(text) for name, text in environment(leaderboard.entries).items()},
         "data": ", ".join(f"{markdown(each.data.label)} {code(each.data.digest)}" for each in leaderboard.tables),
+        "configurations": _configurations(leaderboard),
         "seeds": seeds(leaderboard.entries),
     }
     return "\n".join(f"- {markdown(name)}: {text}" for name, text in lines.items() if text)

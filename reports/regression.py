@@ -2,50 +2,26 @@
 
     diff(Source.read(Path("baseline.json")), Source.read(Path("results/tour")), None, 0.0).failing
 
-Tests are paired by image where both sides have the answers to single images: in the run directories beside the JSON
-file, or packed within it (accuracy only).  Else means, spreads and intervals are compared (:mod:`reports.unpaired`).
+Each is tested as well as what is left of the two allows (:mod:`reports.retest`), and p-values are Holm's over them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
-
-from benchmark.rundir import BrokenFile, RunDir
-from reports import packed, recorded
-from reports.influence import image_values
 from reports.metrics import better
-from reports.recorded import BadLeaderboard, Board, RecordedRow, RecordedRun
-from reports.samples import ROUNDING, is_sound
-from reports.statistics import LEVEL, Difference, Sampled, difference, holm
-from reports.study import STUDIED, tested
+from reports.recorded import BadLeaderboard, Board, RecordedRow
+from reports.retest import Source, retest
+from reports.statistics import LEVEL, Difference, holm
 from reports.text import one_line
-from reports.unpaired import Recorded, unpaired
 
-Outcome = Literal["regressed", "missing", "not compared", "improved", "tolerated", "no difference shown", "new"]
+Outcome = Literal[
+    "regressed", "missing", "not compared", "improved", "tolerated", "no difference shown", "same runs", "new"
+]
 FAILING: tuple[Outcome, ...] = ("regressed", "missing", "not compared")
 """What a gate does not let pass."""
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A leaderboard, and the directory in whose ``runs/`` its run directories would lie."""
-
-    board: Board
-    directory: Path
-
-    @classmethod
-    def read(cls, path: Path) -> Source:
-        """Raises:
-        BadLeaderboard: it is none.
-        """
-        return cls(recorded.read(path), recorded.find(path).parent)
 
 
 @dataclass(frozen=True)
@@ -97,7 +73,7 @@ def diff(baseline: Source, new: Source, metric: str | None, tolerance: float) ->
         raise BadLeaderboard(str(error)) from error
     _check_data(baseline.board, new.board)
     pairs = _pairs(baseline.board, new.board)
-    if not pairs:
+    if not pairs and (new.board.rows or not baseline.board.rows):
         raise BadLeaderboard(
             f"the two have no configuration in common: {_few(baseline.board)} there, {_few(new.board)} here"
         )
@@ -106,8 +82,8 @@ def diff(baseline: Source, new: Source, metric: str | None, tolerance: float) ->
     sign = 1 if direction == "higher" else -1
     changes = [_judged(each, sign, tolerance, next(corrected)) if found else each for each, found, _ in tried]
     changes += [*_missing(baseline.board, new.board, pairs), *_new(new.board, pairs)]
-    order: dict[Outcome, int] = {name: place for place, name in enumerate(Outcome.__args__)}  # type: ignore[attr-defined]
-    return Diff(baseline.board, new.board, metric, tolerance, tuple(sorted(changes, key=lambda c: order[c.outcome])))
+    changes.sort(key=lambda each: get_args(Outcome).index(each.outcome))
+    return Diff(baseline.board, new.board, metric, tolerance, tuple(changes))
 
 
 def _check_data(baseline: Board, new: Board) -> None:
@@ -154,67 +130,19 @@ def _try(baseline: Source, new: Source, before: RecordedRow, now: RecordedRow, m
         if told is None or told.mean is None:
             reason = told.reason if told and told.reason else "not recorded"
             return replace(change, why=f"{metric} of the {name} one: {reason}"), None, 1.0
-    found, p, test = _tested(baseline, new, before, now, metric)
+    if _same(before, now, metric):
+        return replace(change, outcome="same runs"), None, 1.0
+    found, p, test = retest(baseline, new, before, now, metric)
     if found is None:
         return replace(change, why="one seed, no interval and no answers to single images: nothing to test by"), None, p
     low, high = found.limits
     return replace(change, difference=found.value, low=low, high=high, test=test), found, p
 
 
-def _tested(
-    baseline: Source, new: Source, before: RecordedRow, now: RecordedRow, metric: str
-) -> tuple[Difference | None, float, str]:
-    """Paired where the answers of both to the same images are there."""
-    first, second = _values(new, now, metric), _values(baseline, before, metric)
-    if first and second and first[0] == second[0]:
-        sampled = Sampled.of(first[1]), Sampled.of(second[1])
-        found = difference(*sampled)
-        p, test = tested(found, *sampled, exact=metric.endswith("/accuracy"))
-        return found, p, f"{test}, answers from {' and '.join(dict.fromkeys([first[2], second[2]]))}"
-    sizes = {each.digest: each.sizes for each in new.board.data}.get(now.data_digest, {})
-    rest = unpaired(_summary(now, metric, sizes), _summary(before, metric, sizes))
-    return (rest, rest.p, "unpaired, from means and intervals") if rest else (None, 1.0, "")
-
-
-def _values(source: Source, row: RecordedRow, metric: str) -> tuple[str, Floats, str] | None:
-    """What tells the images, the metric's values (seeds, n) for them, and where they are from."""
-    split, _, name = metric.partition("/")
-    read = [_of_run(source, run, split, name) for run in row.done]
-    whole = [each for each in read if each]
-    if whole and len(whole) == len(read) and len({digest for digest, _ in whole}) == 1:
-        return whole[0][0], np.stack([values for _, values in whole]), "the run directories"
-    if name != "accuracy" or row.answers is None or row.answers.split != split:
-        return None
-    try:
-        return row.answers.images, packed.unpack(row.answers).astype(np.float64), "leaderboard.json"
-    except ValueError as error:
-        raise BadLeaderboard(f"{one_line(row.label, 60)}: {error}: the file was edited") from error
-
-
-def _of_run(source: Source, run: RecordedRun, split: str, name: str) -> tuple[str, Floats] | None:
-    """From its run directory, which counts only where it holds the run that the leaderboard tells of: a later one may
-    have taken its place."""
-    try:
-        predictions = RunDir(source.directory / "runs" / run.run_id).read_predictions(split)
-    except BrokenFile:
-        return None
-    if not is_sound(predictions):
-        return None
-    for each in dict.fromkeys([name, *STUDIED]):
-        told, values = run.metrics.get(f"{split}/{each}"), image_values(each, predictions)
-        if told is not None and values is not None and abs(float(values.mean()) - told) > ROUNDING * max(1, abs(told)):
-            return None
-    values = image_values(name, predictions)
-    return None if values is None else (packed.digest(predictions.ids, predictions.labels), values)
-
-
-def _summary(row: RecordedRow, metric: str, sizes: Mapping[str, int]) -> Recorded:
-    found = row.metrics[metric]
-    assert found.mean is not None
-    split, _, name = metric.partition("/")
-    low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
-    images = sizes.get(split, 0) if name == "accuracy" else 0
-    return Recorded(found.mean, found.sd, max(1, len(found.values)), low, high, images)
+def _same(before: RecordedRow, now: RecordedRow, metric: str) -> bool:
+    """Whether it was not trained again: what is no question needs no test, nor its share of the correction."""
+    sides = [[(run.run_id, run.metrics) for run in row.done] for row in (before, now)]
+    return sides[0] == sides[1] and before.metrics[metric] == now.metrics[metric]
 
 
 def _judged(change: Change, sign: int, tolerance: float, adjusted: float) -> Change:

@@ -20,11 +20,11 @@ MARK = "<!-- benchmark:diff -->"
 SIGNS: dict[Outcome, str] = {
     "regressed": "❌ **regressed**", "missing": "❌ **missing**", "not compared": "❌ **not compared**",
     "improved": "✅ improved", "tolerated": "⚠ worse, within the tolerance",
-    "no difference shown": "no difference shown", "new": "new",
+    "no difference shown": "no difference shown", "same runs": "the same runs", "new": "new",
 }  # fmt: skip
 ROWS = 200
 """In all; GitHub takes no comment of more than 65,536 characters."""
-QUIET: tuple[Outcome, ...] = ("no difference shown", "new")
+QUIET: tuple[Outcome, ...] = ("no difference shown", "same runs", "new")
 OPEN = 20
 """Rows of nothing to do beyond which they are folded."""
 LABEL, WHY = 60, 120

@@ -32,7 +32,7 @@ matrix:
 
 COMMANDS = (
     "run", "plan", "validate", "status", "report", "sync", "logs", "stop", "rm", "reproduce", "init", "data",
-    "schema", "models", "doctor", "ui", "export", "compare",
+    "schema", "models", "doctor", "ui", "export", "compare", "diff",
 )  # fmt: skip
 CONTEXT = click.Context(main.commands["run"])
 

@@ -20,14 +20,16 @@ from markdown_it import MarkdownIt
 from benchmark.cli import main
 from benchmark.cli_options import as_share
 from benchmark.rundir import Predictions, RunDir
+from benchmark.training.metrics import scores
 from reports import recorded
 from reports.documents import document, json_text
 from reports.exhibit import exhibits
 from reports.leaderboard import DataSummary, Entry, Header, Leaderboard, build
 from reports.packed import MOST, Packed, digest, pack, unpack
 from reports.recorded import BadLeaderboard
-from reports.regression import Diff, Source, diff
+from reports.regression import Diff, diff
 from reports.regression_page import page
+from reports.retest import Source
 from reports.statistics import critical
 from reports.unpaired import Recorded, unpaired
 from tests.report_support import CLASSES, DATA, HEADER, done, failed, make_run, pending
@@ -74,7 +76,7 @@ def command(*arguments: object) -> Result:
 def test_what_is_worse_has_regressed_and_fails_only_where_it_is_asked_to(baseline: Path, tmp_path: Path) -> None:
     new = leaderboard(tmp_path / "new", {**BEFORE, "resnet18": (0.80, 0.81, 0.82)})
     told = found(baseline, new)
-    assert outcomes(told) == {"resnet18": "regressed", "lenet5": "no difference shown"}
+    assert outcomes(told) == {"resnet18": "regressed", "lenet5": "same runs"}
     assert told.changes[0].difference == pytest.approx(-0.10, abs=1e-6)
     assert command(baseline, new).exit_code == 0
     failing = command(baseline, new, "--fail-on-regression", "--output", tmp_path / "a comment.md")
@@ -85,7 +87,13 @@ def test_what_is_worse_has_regressed_and_fails_only_where_it_is_asked_to(baselin
 
 def test_the_same_results_pass(baseline: Path) -> None:
     assert command(baseline, baseline / "leaderboard.json", "--fail-on-regression").exit_code == 0
-    assert set(outcomes(found(baseline, baseline)).values()) == {"no difference shown"}
+    assert set(outcomes(found(baseline, baseline)).values()) == {"same runs"}
+    assert "2 same runs" in page(found(baseline, baseline))
+
+
+def test_runs_trained_again_to_the_same_accuracy_are_tested(baseline: Path, tmp_path: Path) -> None:
+    new = leaderboard(tmp_path / "new", BEFORE, epochs=9)
+    assert set(outcomes(found(baseline, new)).values()) == {"no difference shown"}
 
 
 def test_what_is_better_has_improved_and_passes(baseline: Path, tmp_path: Path) -> None:
@@ -106,7 +114,7 @@ def test_lower_losses_are_better(baseline: Path, tmp_path: Path) -> None:
 def test_a_loss_within_the_tolerance_passes(baseline: Path, tmp_path: Path, tolerance: str, outcome: str) -> None:
     new = leaderboard(tmp_path / "new", {**BEFORE, "resnet18": (0.80, 0.81, 0.82)})
     done = command(baseline, new, "--json", "--fail-on-regression", "--tolerance", tolerance)
-    assert json.loads(done.output)["changes"][0]["outcome"] == outcome
+    assert json.loads(done.stdout)["changes"][0]["outcome"] == outcome
     assert done.exit_code == (1 if outcome == "regressed" else 0)
 
 
@@ -126,9 +134,17 @@ def test_what_the_baseline_has_and_the_new_one_lacks_fails_with_its_reason(
     lost = [entry(make_run("resnet18", seed)) for seed in range(3)] if entry else []
     new = leaderboard(tmp_path / "new", {"lenet5": BEFORE["lenet5"]}, *lost)
     told = found(baseline, new)
-    assert outcomes(told) == {"resnet18": "missing", "lenet5": "no difference shown"}
+    assert outcomes(told) == {"resnet18": "missing", "lenet5": "same runs"}
     assert why in told.changes[0].why
     assert command(baseline, new, "--fail-on-regression").exit_code == 1
+
+
+def test_where_everything_has_failed_everything_is_missing(baseline: Path, tmp_path: Path) -> None:
+    write(build([failed(make_run("resnet18")), failed(make_run("lenet5"))], HEADER), tmp_path / "new")
+    told = found(baseline, tmp_path / "new")
+    assert outcomes(told) == {"resnet18": "missing", "lenet5": "missing"}
+    assert command(baseline, tmp_path / "new", "--fail-on-regression").exit_code == 1
+    assert command(tmp_path / "new", baseline).exit_code == 2  # a baseline of nothing is none
 
 
 def test_what_only_the_new_one_has_is_new_and_passes(baseline: Path, tmp_path: Path) -> None:
@@ -143,7 +159,7 @@ def test_fewer_seeds_than_planned_are_marked(baseline: Path, tmp_path: Path) -> 
 
 
 def test_answers_packed_in_the_file_give_the_test_that_the_run_directories_give(baseline: Path, tmp_path: Path) -> None:
-    new = leaderboard(tmp_path / "new", {**BEFORE, "resnet18": (0.88, 0.90, 0.89)})
+    new = leaderboard(tmp_path / "new", {"lenet5": (0.8, 0.81, 0.83), "resnet18": (0.88, 0.90, 0.89)})
     whole = {each.label: each for each in found(baseline, new).changes}
     shutil.rmtree(baseline / "runs")
     mixed = {each.label: each for each in found(baseline, new).changes}
@@ -186,7 +202,7 @@ def bare(path: Path) -> Path:
 
 
 def test_without_answers_means_and_intervals_are_compared_and_it_is_said(baseline: Path, tmp_path: Path) -> None:
-    new = leaderboard(tmp_path / "new", {**BEFORE, "resnet18": (0.80, 0.81, 0.82)})
+    new = leaderboard(tmp_path / "new", {"lenet5": (0.8, 0.81, 0.83), "resnet18": (0.80, 0.81, 0.82)})
     told = found(bare(baseline), bare(new))
     assert outcomes(told) == {"resnet18": "regressed", "lenet5": "no difference shown"}
     assert {each.test for each in told.changes} == {"unpaired, from means and intervals"}
@@ -225,7 +241,8 @@ def test_p_values_are_corrected_over_the_configurations(tmp_path: Path) -> None:
     models = {f"model{place}": (0.9,) for place in range(6)}
     lone, lost = {"model3": (0.9,)}, {"model3": (0.88,)}
     (alone,) = found(leaderboard(tmp_path / "a", lone), leaderboard(tmp_path / "b", lost)).changes
-    told = found(leaderboard(tmp_path / "c", models), leaderboard(tmp_path / "d", models | lost))
+    new = dict.fromkeys(models, (0.904,)) | lost  # each of the others has one image more
+    told = found(leaderboard(tmp_path / "c", models), leaderboard(tmp_path / "d", new))
     among = next(each for each in told.changes if each.label == "model3")
     assert alone.outcome == "regressed"
     assert among.outcome == "no difference shown"
@@ -312,7 +329,7 @@ def test_a_file_that_is_missing_or_far_too_large_is_refused(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("bits", ["!!!!", "AAAA", ""])
 def test_packed_answers_that_were_edited_are_refused(baseline: Path, tmp_path: Path, bits: str) -> None:
-    new = leaderboard(tmp_path / "new", BEFORE)
+    new = leaderboard(tmp_path / "new", BEFORE, epochs=9)
     shutil.rmtree(baseline / "runs")
     edit(baseline, lambda document: document["rows"][0]["answers"]["seeds"].update({"0": bits}))
     with pytest.raises(BadLeaderboard, match=r"resnet18: .* the file was edited"):
@@ -381,12 +398,47 @@ def test_the_digest_of_images_depends_on_ids_labels_and_order() -> None:
 
 
 def test_predictions_of_other_images_are_not_paired(baseline: Path, tmp_path: Path) -> None:
-    new = leaderboard(tmp_path / "new", BEFORE)
+    new = leaderboard(tmp_path / "new", BEFORE, epochs=9)
+    edit(new, lambda document: [row.pop("answers") for row in document["rows"]])
     for each in (new / "runs").iterdir():
         own = RunDir(each).read_predictions("test")
         renamed = Predictions(np.array([f"x{name}" for name in own.ids]), own.labels, own.log_probs)
         RunDir(each).write_predictions({"test": renamed}, CLASSES)
     assert all(each.test.startswith("unpaired") for each in found(baseline, new).changes)
+
+
+HARD, LABELS = np.random.default_rng(3).normal(0, 1.5, 600), np.random.default_rng(4).integers(0, 3, 600)
+
+
+def network(seed: int, skill: float) -> Predictions:
+    """Images are as hard for one network as for another."""
+    logits = np.random.default_rng(seed).normal(size=(600, 3))
+    logits[np.arange(600), LABELS] += skill - HARD
+    log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return Predictions(np.arange(600).astype(str), LABELS, log_probs.astype(np.float32))
+
+
+def trained(home: Path, first: int, skill: float) -> Path:
+    entries = []
+    for seed in range(5):
+        run, predictions = make_run("lenet5", seed, epochs=10 + first), network(first + seed, skill)
+        RunDir(home / "runs" / run.run_id).write_predictions({"test": predictions}, CLASSES)
+        metrics = scores(predictions.labels, predictions.log_probs).under("test").values
+        finished = done(run, metrics.pop("test/accuracy"), metrics=metrics)
+        entries.append(Entry(run, "done", finished.result, directory=home / "runs" / run.run_id))
+    write(build(entries, HEADER), home)
+    return home
+
+
+def test_pairing_by_images_tells_what_means_and_intervals_hide(tmp_path: Path) -> None:
+    before, new = trained(tmp_path / "a", 0, 2.0), trained(tmp_path / "b", 100, 1.75)
+    (paired,) = found(before, new).changes
+    (unpaired,) = found(bare(before), bare(new)).changes
+    assert paired.outcome == "regressed"
+    assert unpaired.outcome == "no difference shown"
+    assert paired.difference == pytest.approx(unpaired.difference, abs=1e-6)
+    assert None not in (paired.low, paired.high, unpaired.low, unpaired.high)
+    assert unpaired.low < paired.low < paired.high < 0 < unpaired.high  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(("sd", "seeds"), [(None, 1), (0.01, 3), (0.002, 5)])
