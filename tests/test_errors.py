@@ -10,8 +10,8 @@ from benchmark.installed import WrongPackage
 from benchmark.journal import JournalError
 from benchmark.lock import Busy
 from benchmark.mlflow_store import TrackingError
+from benchmark.preparing import UsageProblem
 from benchmark.rundir import BrokenFile
-from benchmark.session import UsageProblem
 from launch import ModeError, Unavailable
 
 EXPECTED = {
