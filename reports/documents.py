@@ -188,6 +188,7 @@ def _line(shown: Exhibit, row: Row) -> dict[str, Any]:
         "vs best": versus.difference if versus else None,
         "adjusted p": versus.adjusted if versus else None,
         "tied with best": versus.tied if versus else None,
+        "worse beyond doubt": versus.apart if versus else None,
         "pareto": row.configuration_id in shown.tradeoffs.front,
     }
     for name, found in row.metrics.items():

@@ -100,8 +100,7 @@ def notes(shown: Exhibit, header: Header) -> str:
     if any(row.n_seeds < row.planned_seeds for row in table.rows):
         lines.append("⚠ fewer seeds than planned: the missing ones are below, under Not ranked.")
     if any(standing.rank(shown, row).endswith(standing.TIED) for row in table.ranked):
-        tied = "= tied with the best" if shown.study.tied else "= exactly equal means"
-        lines.append(f"{tied}.")
+        lines += [] if shown.study.versus else ["= exactly equal means."]
     lines.append("Epochs and weights were chosen on validation; test images were used once, for these numbers.")
     if any(name.startswith("speed/") for row in table.rows for name in row.metrics):
         lines.append(_speed(table, header))

@@ -36,11 +36,11 @@ def interval(shown: Exhibit, row: Row, name: str | None = None) -> str:
 
 
 def against_best(shown: Exhibit, row: Row) -> str:
-    """``−0.8 *`` where told apart from the best, ``−0.2`` where tied."""
+    """``−0.8 *`` where told apart from the best after correction, else ``−0.2``; a tie shows in the rank."""
     versus = shown.study.versus.get(row.configuration_id)
     if versus is None:
         return ABSENT
-    return f"{signed(versus.difference, shown.primary)}{'' if versus.tied else f' {APART}'}"
+    return f"{signed(versus.difference, shown.primary)}{f' {APART}' if versus.apart else ''}"
 
 
 def signed(difference: float, name: str) -> str:
@@ -76,8 +76,8 @@ def explained(shown: Exhibit) -> list[str]:
     if study.versus:
         corrected = f", after Holm's correction over all {study.pairs:,} pairs" if study.pairs > 1 else ""
         test = " and ".join(dict.fromkeys(each.test for each in study.versus.values()))
-        apart = f"{APART} worse than the best (p < {LEVEL:g}, {test}{corrected})"
-        lines.append(f"{apart}; the others are tied with it: of many pairs, some look further apart than they are.")
+        apart = f"{APART} worse than the best beyond doubt (p < {LEVEL:g}, {test}{corrected})"
+        lines.append(f"{TIED} tied with the best: the same test of this pair alone does not tell them apart. {apart}.")
     if shown.tradeoffs.front:
         words = [metric(name).words for name in shown.tradeoffs.objectives]
         lines.append(f"{STAR} no other row is at least as good in all of {', '.join(words[:-1])} and {words[-1]}.")

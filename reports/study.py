@@ -52,10 +52,11 @@ class Versus:
     """A configuration against the best one of its table, in the primary metric.
 
     ``difference`` is this one's mean less the best's, with its 95% interval; ``p`` the two-sided p-value of ``test``
-    and ``adjusted`` the same after Holm's correction over all ``Study.pairs``.  ``tied``: not told apart, which is
-    ``adjusted >= 0.05``.  ``more_seeds`` is how many further seeds each of the two would probably tell them apart;
-    ``more_images`` how many further test images, where no number of seeds would; both ``None`` where they are told
-    apart already, or where neither would help.
+    and ``adjusted`` the same after Holm's correction over all ``Study.pairs``.  ``tied``: this pair alone is not told
+    apart (``p >= 0.05``: the interval holds 0, or just not); ``apart``: it is, after correction.  What is neither is
+    worse by its own test, and could be the chance of one among many pairs.  ``more_seeds`` is how many further seeds
+    each would probably tell the two of a tie apart; ``more_images`` how many further test images, where no number of
+    seeds would; both ``None`` where there is no tie, or where neither would help.
     """
 
     difference: float
@@ -65,6 +66,7 @@ class Versus:
     adjusted: float
     test: str
     tied: bool
+    apart: bool
     more_seeds: int | None = None
     more_images: int | None = None
 
@@ -135,8 +137,7 @@ def _versus(best: str, compared: Mapping[str, Sampled], primary: str) -> dict[st
     exact = primary.endswith("/accuracy")
     p_values = {pair: tested(each, compared[pair[0]], compared[pair[1]], exact) for pair, each in differences.items()}
     adjusted = dict(zip(p_values, holm([p for p, _ in p_values.values()]), strict=True))
-    level = LEVEL / max(1, len(differences))
-    return {other: _against(compared[other], compared[best], p_values[pair], adjusted[pair], level)
+    return {other: _against(compared[other], compared[best], p_values[pair], adjusted[pair])
             for pair in differences if best in pair and (other := pair[pair[0] == best])}  # fmt: skip
 
 
@@ -149,11 +150,11 @@ def tested(found: Difference, first: Sampled, second: Sampled, exact: bool) -> t
     return found.p, "paired z test over images" if found.seeds is None else "paired t test over seeds and images"
 
 
-def _against(other: Sampled, best: Sampled, p: tuple[float, str], adjusted: float, level: float) -> Versus:
-    found, tied = difference(other, best), adjusted >= LEVEL
-    seeds = more_seeds(found, min(other.seeds, best.seeds), level) if tied else None
-    images = more_images(found, level) if tied and seeds is None else None
-    return Versus(found.value, *found.limits, p[0], adjusted, p[1], tied, seeds, images)
+def _against(other: Sampled, best: Sampled, p: tuple[float, str], adjusted: float) -> Versus:
+    found, tied = difference(other, best), p[0] >= LEVEL
+    seeds = more_seeds(found, min(other.seeds, best.seeds)) if tied else None
+    images = more_images(found) if tied and seeds is None else None
+    return Versus(found.value, *found.limits, p[0], adjusted, p[1], tied, adjusted < LEVEL, seeds, images)
 
 
 def _notes(table: Table, samples: Samples, metrics: Sequence[str], primary: str) -> Iterator[str]:

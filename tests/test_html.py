@@ -102,8 +102,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Leaderboard, Path
 def compared(board: Leaderboard) -> Exhibit:
     """A study in which the second row is tied with the first, which dominates the last."""
     first, second, third, last = (row.configuration_id for row in board.tables[0].rows)
-    loss = Versus(-0.2, -0.25, -0.15, 0.001, 0.002, "McNemar's exact test", False)
-    tie = Versus(-0.01, -0.03, 0.01, 0.4, 0.4, "McNemar's exact test", True, more_seeds=4)
+    loss = Versus(-0.2, -0.25, -0.15, 0.001, 0.002, "McNemar's exact test", False, True)
+    tie = Versus(-0.01, -0.03, 0.01, 0.4, 0.4, "McNemar's exact test", True, False, more_seeds=4)
     intervals = {
         row.configuration_id: {"test/accuracy": Interval(mean - 0.03, mean + 0.03, "seeds and images")}
         for row in board.tables[0].rows

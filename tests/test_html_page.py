@@ -166,8 +166,8 @@ def test_a_value_that_is_unknown_is_a_dash_and_has_its_reason(directory: Path) -
 def compared(board: Leaderboard) -> tuple[Study, Tradeoffs]:
     """A study in which the second row is tied with the best and the third is not."""
     first, second, third = (row.configuration_id for row in board.tables[0].rows)
-    tie = Versus(-0.002, -0.006, 0.002, 0.4, 0.4, "McNemar's exact test", True, more_seeds=4)
-    loss = Versus(-0.1, -0.12, -0.08, 0.001, 0.002, "McNemar's exact test", False)
+    tie = Versus(-0.002, -0.006, 0.002, 0.4, 0.4, "McNemar's exact test", True, False, more_seeds=4)
+    loss = Versus(-0.1, -0.12, -0.08, 0.001, 0.002, "McNemar's exact test", False, True)
     intervals = {
         first: {"test/accuracy": Interval(0.891, 0.909, "seeds and images")},
         second: {"test/accuracy": Interval(0.889, 0.907, "images")},

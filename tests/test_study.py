@@ -61,7 +61,8 @@ def test_a_much_worse_one_is_told_apart_and_an_equal_one_is_tied(tmp_path: Path)
     for each in found.versus.values():
         assert each.p <= each.adjusted
         assert each.low < each.difference < each.high
-        assert each.tied == (each.adjusted >= 0.05)
+        assert each.tied == (each.p >= 0.05) == (each.low < 0 < each.high)
+        assert each.apart == (each.adjusted < 0.05)
         assert each.tied or (each.more_seeds, each.more_images) == (None, None)
 
 

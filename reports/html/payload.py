@@ -118,7 +118,7 @@ def _says(part: Exhibit, row: Row, primary: str) -> list[str]:
     key, lines = row.configuration_id, []
     if (found := part.study.versus.get(key)) is not None:
         gap = f"{standing.signed(found.difference, primary)} against the best"
-        lines.append(f"{gap}: {'tied' if found.tied else 'told apart'}")
+        lines.append(f"{gap}: {'tied' if found.tied else 'told apart' if found.apart else 'worse, not beyond doubt'}")
         lines += filter(None, [standing.remedy(found)])
     if key in part.tradeoffs.front:
         lines.append("★ nothing beats it in everything")

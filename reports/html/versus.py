@@ -25,7 +25,7 @@ def versus_cell(part: Exhibit, row: Row, primary: str) -> str:
     if found is None:
         best = row.configuration_id == part.study.best
         return f'<td class="n"{" data-sort=0" if best else ""}>{"the best" if best else ABSENT}</td>'
-    words = "tied" if found.tied else "*"
+    words = "tied" if found.tied else "*" if found.apart else ""
     return (
         f'<td class="n" data-sort="{found.difference:.9g}">{standing.signed(found.difference, primary)} {words}'
         f"{''.join(f'<small>{escaped(each)}</small>' for each in _more(found, primary))}</td>"
