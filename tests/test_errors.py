@@ -13,10 +13,11 @@ from benchmark.mlflow_store import TrackingError
 from benchmark.preparing import UsageProblem
 from benchmark.rundir import BrokenFile
 from launch import ModeError, Unavailable
+from reports.recorded import BadLeaderboard
 
 EXPECTED = {
     1: [ExportFailed("")],
-    2: [ConfigError([Problem("a", 1, 1, "b")]), DataError(""), ModeError(""), UsageProblem("")],
+    2: [ConfigError([Problem("a", 1, 1, "b")]), DataError(""), ModeError(""), UsageProblem(""), BadLeaderboard("")],
     3: [
         WrongPackage(""),
         Unavailable(""),
