@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +34,11 @@ class Exhibit:
         """Whether a row is not told apart from the best."""
         found = self.study.versus.get(row.configuration_id)
         return found.tied if found else False
+
+    @cached_property
+    def sharing(self) -> Mapping[int | None, int]:
+        """Rank -> how many rows have it."""
+        return Counter(row.rank for row in self.table.rows)
 
     @cached_property
     def _labels(self) -> Mapping[str, str]:

@@ -23,7 +23,7 @@ def rank(shown: Exhibit, row: Row) -> str:
         return ABSENT
     if shown.is_tied(row):
         return f"1{TIED}"
-    equal = sum(each.rank == row.rank for each in shown.table.rows) > 1
+    equal = shown.sharing[row.rank] > 1
     return f"{row.rank}{TIED if equal else ''}"
 
 

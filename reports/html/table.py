@@ -90,7 +90,7 @@ def _head(column: Column) -> str:
 def _cells(
     part: Exhibit, row: Row, primary: str, directory: Path, best: Mapping[str, Readings], look: int
 ) -> Iterator[str]:
-    _, *names = columns(part.table, primary)
+    _, *names = best
     reading = {name: each.get(row.configuration_id) for name, each in best.items()}
     yield _cell(standing.rank(part, row), row.rank, "n")
     yield f'<th scope="row" data-sort="{escaped(row.label)}">{_model(row, look)}</th>'
