@@ -1,4 +1,4 @@
-"""Commands that compare: two configurations of an experiment, and two leaderboards."""
+"""`compare`: whether one run, configuration or model is better than another."""
 
 from __future__ import annotations
 

@@ -7,49 +7,49 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli_options import json_option, print_json, teller
+from benchmark.cli_options import as_share, json_option, print_json, teller
 
 
 @click.command()
-@click.argument("baseline", type=click.Path(path_type=Path), metavar="BASELINE.json")
-@click.argument("new", type=click.Path(path_type=Path), metavar="NEW.json")
-@click.option(
-    "--fail-on-regression",
-    is_flag=True,
-    help="Exit code 1 where a configuration has become worse, is missing, or is no longer ranked.",
-)
+@click.argument("baseline", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--fail-on-regression", is_flag=True, help="Exit code 1 where a configuration is worse, or missing.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
-    default=0.0,
+    callback=as_share,
     metavar="AMOUNT",
-    help="So much worse is allowed, in the metric's own unit: 0.005 for half a point of accuracy.",
+    help="By so much a mean may be worse, in the metric's unit: 0.5% or 0.005.",
 )
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the comment here, too.")
+@click.option("--metric", metavar="NAME", help="Compare by this one, such as test/f1_macro; default: the new one's.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the comment into this file, too."
+)
 @json_option
 def diff(
-    baseline: Path, new: Path, fail_on_regression: bool, tolerance: float, output: Path | None, as_json: bool
+    baseline: Path,
+    new: Path,
+    fail_on_regression: bool,
+    tolerance: float,
+    metric: str | None,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
-    """Has anything become worse?  Two leaderboard.json files, or directories that have one.
+    """Is NEW worse than BASELINE?  Two leaderboard.json, or directories that hold one; a comment for a pull request.
 
-    Each configuration is tested against itself, paired by image where both sides' run directories are there.  What is
-    printed is a comment in Markdown.
+    Exit codes: 0; 1 with --fail-on-regression where a configuration has regressed, is missing, has failed, or cannot
+    be compared; 2 where the two are no leaderboards, or of other data.
     """
     from benchmark.rundir import atomic
-    from reports.kept import BadLeaderboard, read
-    from reports.regression import compare
-    from reports.regression_words import comment, document
+    from reports.regression import diff as difference
+    from reports.regression_page import document, page
+    from reports.retest import Source
 
-    try:
-        old, now = read(baseline), read(new)
-        changes = compare(old, now, tolerance)
-    except BadLeaderboard as error:
-        raise click.UsageError(str(error)) from error
-    text, told = comment(old, now, changes, tolerance), document(old, now, changes)
-    teller(as_json)(text.rstrip("\n"))
+    found = difference(Source.read(baseline), Source.read(new), metric, tolerance)
+    text = page(found)
     if output:
         with atomic(output) as file:
             file.write(text.encode("utf-8", errors="backslashreplace"))
+    teller(as_json)(text.rstrip("\n"))
     if as_json:
-        print_json(told)
-    sys.exit(1 if fail_on_regression and told["worse"] else 0)
+        print_json(document(found))
+    sys.exit(1 if fail_on_regression and found.failing else 0)

@@ -52,6 +52,14 @@ def in_seconds(ctx: click.Context, param: click.Parameter, value: str | None) ->
     raise click.BadParameter(f"{value!r} is no time; write 45s, 90m, 2h or 1h30m", ctx, param)
 
 
+def as_share(ctx: click.Context, param: click.Parameter, value: str | None) -> float:
+    """``0.5%`` and ``0.005`` are the same; nothing is 0."""
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(%?)", (value or "0").strip())
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no amount; write 0.5% or 0.005", ctx, param)
+    return float(match[1]) / (100 if match[2] else 1)
+
+
 def ask_what_becomes_of_jobs(*, err: bool) -> Literal["leave", "stop"]:
     """Of training jobs in AWS, after Ctrl-C."""
     choices = click.Choice(["leave", "stop"])

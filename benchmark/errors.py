@@ -11,6 +11,7 @@ CODES = {
     "benchmark.preparing:UsageProblem": 2,
     "benchmark.exporting:ExportFailed": 1,
     "benchmark.exporting:LibraryMissing": 3,
+    "reports.recorded:BadLeaderboard": 2,
     "launch:Unavailable": 3,
     "benchmark.installed:WrongPackage": 3,
     "benchmark.catalogue:CatalogueError": 3,

@@ -60,7 +60,7 @@ def notes(found: Comparison) -> list[str]:
     """What the tests do not say."""
     if not found.verdicts:
         return []
-    lines = ["p is of this pair and this metric alone; the leaderboard corrects for all its pairs."]
+    lines = ["p is of this pair and this metric alone; a star on the leaderboard is corrected for all its pairs."]
     if found.first.row.n_seeds == found.second.row.n_seeds == 1:
         lines.append("With one seed each, these very networks are compared: another seed may turn it round.")
     return lines

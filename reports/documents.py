@@ -127,6 +127,7 @@ def _row(shown: Exhibit, row: Row) -> dict[str, Any]:
         "pareto": key in shown.tradeoffs.front,
         "dominated_by": shown.tradeoffs.dominated_by.get(key),
         "runs": [_run(entry) for entry in row.entries],
+        "answers": vars(answers) if (answers := shown.study.answers.get(key)) else None,
         "notes": list(row.notes),
     }
 

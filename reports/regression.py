@@ -1,155 +1,171 @@
-"""Has anything become worse?  Two leaderboards of one test set, configuration by configuration.
+"""Is a new leaderboard worse than a baseline?  The same configurations against each other, tested and corrected.
 
-    changes = compare(read(Path("baseline")), read(Path("new")))
+    diff(Source.read(Path("baseline.json")), Source.read(Path("results/tour")), None, 0.0).failing
 
-Where both run directories of a configuration are there, the test is paired by the images, as on the leaderboard; else
-the means are taken as independent, with the standard errors that their intervals show, which finds less.  P-values are
-corrected over all configurations (Holm).
+Each is tested as well as what is left of the two allows (:mod:`reports.retest`), and p-values are Holm's over them all.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
-import numpy as np
-
-from benchmark.rundir import BrokenFile, Predictions
-from reports.influence import image_values
-from reports.kept import BadLeaderboard, Kept, KeptRow
 from reports.metrics import better
-from reports.samples import ROUNDING
-from reports.statistics import LEVEL, Part, Sampled, difference, discordant, holm, p_value
+from reports.recorded import BadLeaderboard, Board, RecordedRow
+from reports.retest import Source, retest
+from reports.statistics import LEVEL, Difference, holm
+from reports.text import one_line
 
-Verdict = Literal["regressed", "improved", "no difference shown", "same runs", "missing", "not ranked", "new"]
-BAD: tuple[Verdict, ...] = ("regressed", "missing", "not ranked")
-"""What fails a gate."""
-PAIRED, UNPAIRED = "paired by image", "from the intervals"
-_NORMAL = 1.959963984540054
+Outcome = Literal[
+    "regressed", "missing", "not compared", "improved", "tolerated", "no difference shown", "same runs", "new"
+]
+FAILING: tuple[Outcome, ...] = ("regressed", "missing", "not compared")
+"""What a gate does not let pass."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Of one configuration; ``difference`` is new less old, with its 95% interval, and ``adjusted`` its p-value after
-    correction, where both have a mean that can be tested; ``how`` says how it was."""
+    """One configuration: its rows, the new mean less the baseline's with its 95% interval, Holm's adjusted p-value, and
+    the test in words; ``why`` says what hinders.  What was not tested has no numbers."""
 
-    data: str
     label: str
-    verdict: Verdict
-    old: float | None = None
-    new: float | None = None
+    data: str
+    outcome: Outcome
+    before: RecordedRow | None = None
+    now: RecordedRow | None = None
     difference: float | None = None
     low: float | None = None
     high: float | None = None
-    p: float | None = None
     adjusted: float | None = None
-    how: str = ""
+    test: str = ""
+    why: str = ""
 
 
-def compare(old: Kept, new: Kept, tolerance: float = 0.0) -> tuple[Change, ...]:
-    """The changes, those of the old leaderboard first, in its order.
+@dataclass(frozen=True)
+class Diff:
+    """``changes`` are in the order of what a reader has to see first."""
+
+    baseline: Board
+    new: Board
+    metric: str
+    tolerance: float
+    changes: tuple[Change, ...]
+
+    @property
+    def failing(self) -> tuple[Change, ...]:
+        return tuple(each for each in self.changes if each.outcome in FAILING)
+
+
+def diff(baseline: Source, new: Source, metric: str | None, tolerance: float) -> Diff:
+    """Of all configurations of both, by ``metric``, else the new one's primary metric.
 
     Args:
-        old: the baseline.
-        new: what it is compared with.
-        tolerance: by how much a configuration may become worse, in the metric's own unit (fractions, not per cent).
+        tolerance: by so much, in the metric's unit, a mean may be worse.
 
     Raises:
-        BadLeaderboard: they rank by different metrics, or were tested on different images.
+        BadLeaderboard: data of the same name differ, nothing is in common, or the metric ranks nothing.
     """
-    if old.primary != new.primary:
-        raise BadLeaderboard(f"{old.path} ranks by {old.primary}, {new.path} by {new.primary}")
-    for data in old.digests.keys() & new.digests.keys():
-        if old.digests[data] != new.digests[data]:
-            raise BadLeaderboard(f"{old.path} and {new.path} have different images under the name {data!r} "
-                                 f"({old.digests[data][:8]} and {new.digests[data][:8]})")  # fmt: skip
-    changes = [_change(row, new.rows.get(key), old.primary) for key, row in old.rows.items()]
-    changes += [_absent(row, "new") for key, row in new.rows.items() if key not in old.rows]
-    return tuple(_judged(changes, 1 if better(old.primary) == "higher" else -1, tolerance))
-
-
-def _change(old: KeptRow, new: KeptRow | None, primary: str) -> Change:
-    if new is None:
-        return _absent(old, "missing")
-    change = Change(old.data, old.label, "no difference shown", old.mean, new.mean)
-    if old.mean is None:
-        return replace(change, verdict="new")
-    if new.mean is None:
-        return replace(change, verdict="not ranked")
-    if old.run_ids == new.run_ids and old.mean == new.mean:
-        return replace(change, verdict="same runs", difference=0.0)
-    return _paired(change, old, new, primary) or _unpaired(change, old, new)
-
-
-def _absent(row: KeptRow, verdict: Literal["missing", "new"]) -> Change:
-    old, new = (row.mean, None) if verdict == "missing" else (None, row.mean)
-    return Change(row.data, row.label, verdict, old, new)
-
-
-def _paired(change: Change, old: KeptRow, new: KeptRow, primary: str) -> Change | None:
-    """``None`` where not all predictions are there, of the same images, and those of the rows' means."""
-    split, _, name = primary.partition("/")
+    metric = metric or new.board.primary
     try:
-        runs = [[each.read_predictions(split) for each in row.rundirs] for row in (new, old)]
-    except BrokenFile:
-        return None
-    if not all(len(found) == row.seeds > 0 for found, row in zip(runs, (new, old), strict=True)):
-        return None
-    first = runs[0][0]
-    if not all(_alike(first, each) for found in runs for each in found):
-        return None
-    sampled = [_sampled(found, name) for found in runs]
-    if sampled[0] is None or sampled[1] is None:
-        return None
-    told = [math.isclose(sampled[0].mean, new.mean or 0, abs_tol=ROUNDING),
-            math.isclose(sampled[1].mean, old.mean or 0, abs_tol=ROUNDING)]  # fmt: skip
-    if not all(told):
-        return None
-    found = difference(sampled[0], sampled[1])
-    exact = name == "accuracy" and sampled[0].seeds == sampled[1].seeds == 1
-    p = discordant(*_disagreements(sampled[0], sampled[1])) if exact else found.p
-    return replace(change, difference=found.value, low=found.limits[0], high=found.limits[1], p=p, how=PAIRED)
+        direction = better(metric)
+    except ValueError as error:
+        raise BadLeaderboard(str(error)) from error
+    _check_data(baseline.board, new.board)
+    pairs = _pairs(baseline.board, new.board)
+    if not pairs and (new.board.rows or not baseline.board.rows):
+        raise BadLeaderboard(
+            f"the two have no configuration in common: {_few(baseline.board)} there, {_few(new.board)} here"
+        )
+    tried = [_try(baseline, new, before, now, metric) for before, now in pairs]
+    corrected = iter(holm([p for _, found, p in tried if found]))
+    sign = 1 if direction == "higher" else -1
+    changes = [_judged(each, sign, tolerance, next(corrected)) if found else each for each, found, _ in tried]
+    changes += [*_missing(baseline.board, new.board, pairs), *_new(new.board, pairs)]
+    changes.sort(key=lambda each: get_args(Outcome).index(each.outcome))
+    return Diff(baseline.board, new.board, metric, tolerance, tuple(changes))
 
 
-def _alike(first: Predictions, other: Predictions) -> bool:
-    return np.array_equal(first.ids, other.ids) and np.array_equal(first.labels, other.labels)
+def _check_data(baseline: Board, new: Board) -> None:
+    """The same name has to be the same images."""
+    sides = [_digests(each) for each in (baseline, new)]
+    for label in sides[0].keys() & sides[1].keys():
+        if not sides[0][label] & sides[1][label]:
+            told = " and ".join(", ".join(each[:8] for each in sorted(side[label])) for side in sides)
+            raise BadLeaderboard(
+                f"the data {one_line(label, 60)!r} of the two leaderboards are not the same (digests {told}): "
+                "results on other images cannot be compared; run the baseline again on the new data"
+            )
 
 
-def _sampled(runs: list[Predictions], name: str) -> Sampled | None:
-    values = [found for each in runs if len(each.labels) > 1 and (found := image_values(name, each)) is not None]
-    return Sampled.of(np.stack(values)) if len(values) == len(runs) else None
+def _few(board: Board) -> str:
+    names = [one_line(row.label, 40) for row in board.rows[:3]]
+    return ", ".join(names) + (f" and {len(board.rows) - 3} more" if len(board.rows) > 3 else "") or "nothing"
 
 
-def _disagreements(first: Sampled, second: Sampled) -> tuple[int, int]:
-    return int((first.means > second.means).sum()), int((first.means < second.means).sum())
+def _digests(board: Board) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for each in board.data:
+        found.setdefault(each.label, set()).add(each.digest)
+    return found
 
 
-def _unpaired(change: Change, old: KeptRow, new: KeptRow) -> Change:
-    """Without an interval nothing can be shown."""
-    assert old.mean is not None
-    assert new.mean is not None
-    change = replace(change, difference=new.mean - old.mean)
-    if old.interval is None or new.interval is None:
-        return change
-    error = math.hypot(*((each[1] - each[0]) / 2 / _NORMAL for each in (old.interval, new.interval)))
-    value = new.mean - old.mean
-    p = p_value(value, [Part(error**2)])
-    return replace(change, low=value - _NORMAL * error, high=value + _NORMAL * error, p=p, how=UNPAIRED)
+def _pairs(baseline: Board, new: Board) -> list[tuple[RecordedRow, RecordedRow]]:
+    """By configuration id, and what is left by label, on the same data."""
+    by_id = {row.configuration_id: row for row in baseline.rows}
+    pairs = [(by_id[row.configuration_id], row) for row in new.rows if row.configuration_id in by_id]
+    taken = {row.configuration_id for pair in pairs for row in pair}
+    by_label = {(row.data_digest, row.label): row for row in baseline.rows if row.configuration_id not in taken}
+    rest = [row for row in new.rows if row.configuration_id not in taken]
+    return pairs + [(by_label[key], row) for row in rest if (key := (row.data_digest, row.label)) in by_label]
 
 
-def _judged(changes: list[Change], sign: int, tolerance: float) -> Iterator[Change]:
-    """``sign``: 1 where more is better."""
-    adjusted = iter(holm([each.p for each in changes if each.p is not None]))
-    for each in changes:
-        if each.p is None or each.difference is None:
-            yield each
-            continue
-        p, better_by = next(adjusted), sign * each.difference
-        verdict: Verdict = "no difference shown"
-        if p < LEVEL and better_by < -tolerance:
-            verdict = "regressed"
-        elif p < LEVEL and better_by > 0:
-            verdict = "improved"
-        yield replace(each, adjusted=p, verdict=verdict)
+Tried = tuple[Change, Difference | None, float]
+
+
+def _try(baseline: Source, new: Source, before: RecordedRow, now: RecordedRow, metric: str) -> Tried:
+    change = Change(now.label, now.data, "not compared", before, now)
+    for row, name in ((before, "baseline"), (now, "new")):
+        told = row.metrics.get(metric)
+        if told is None or told.mean is None:
+            reason = told.reason if told and told.reason else "not recorded"
+            return replace(change, why=f"{metric} of the {name} one: {reason}"), None, 1.0
+    if _same(before, now, metric):
+        return replace(change, outcome="same runs"), None, 1.0
+    found, p, test = retest(baseline, new, before, now, metric)
+    if found is None:
+        return replace(change, why="one seed, no interval and no answers to single images: nothing to test by"), None, p
+    low, high = found.limits
+    return replace(change, difference=found.value, low=low, high=high, test=test), found, p
+
+
+def _same(before: RecordedRow, now: RecordedRow, metric: str) -> bool:
+    """Whether it was not trained again: what is no question needs no test, nor its share of the correction."""
+    sides = [[(run.run_id, run.metrics) for run in row.done] for row in (before, now)]
+    return sides[0] == sides[1] and before.metrics[metric] == now.metrics[metric]
+
+
+def _judged(change: Change, sign: int, tolerance: float, adjusted: float) -> Change:
+    assert change.difference is not None
+    gain = sign * change.difference
+    told: Outcome = "improved" if gain > 0 else "tolerated" if -gain <= tolerance else "regressed"
+    return replace(change, adjusted=adjusted, outcome=told if adjusted < LEVEL else "no difference shown")
+
+
+def _missing(baseline: Board, new: Board, pairs: Sequence[tuple[RecordedRow, RecordedRow]]) -> list[Change]:
+    """Configurations of the baseline of which the new one has no finished run, and why."""
+    found = {before.configuration_id for before, _ in pairs}
+    reasons: dict[str, str] = {}
+    for left in new.not_ranked:
+        for key in (left.configuration_id, f"{left.data_digest} {left.label}"):
+            reasons.setdefault(key, f"{left.kind}: {left.reason}")
+    return [
+        Change(row.label, row.data, "missing", before=row, why=reasons.get(row.configuration_id)
+               or reasons.get(f"{row.data_digest} {row.label}") or "it is not in the new leaderboard")
+        for row in baseline.rows if row.configuration_id not in found
+    ]  # fmt: skip
+
+
+def _new(new: Board, pairs: Sequence[tuple[RecordedRow, RecordedRow]]) -> list[Change]:
+    found = {now.configuration_id for _, now in pairs}
+    return [Change(row.label, row.data, "new", now=row) for row in new.rows if row.configuration_id not in found]

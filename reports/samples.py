@@ -16,6 +16,7 @@ import numpy.typing as npt
 from benchmark.rundir import BrokenFile, Predictions, RunDir
 from reports.influence import image_values
 from reports.leaderboard import Entry, Row, Table
+from reports.packed import Packed, digest, pack
 from reports.statistics import Sampled
 
 ROWS, RUNS, BYTES = 50, 300, 2 * 1024**3
@@ -28,9 +29,11 @@ Floats = npt.NDArray[np.float64]
 @dataclass
 class Samples:
     """``rows``: configuration id -> metric -> what its seeds and images say, of the rows that could be read, the best
-    first; ``unread``: how many ranked rows were not tried; ``troubles``: what was left out, for a reader."""
+    first; ``answers``: configuration id -> which images its runs have right; ``unread``: how many ranked rows were not
+    tried; ``troubles``: what was left out, for a reader."""
 
     rows: dict[str, dict[str, Sampled]] = field(default_factory=dict)
+    answers: dict[str, Packed] = field(default_factory=dict)
     unread: int = 0
     troubles: list[str] = field(default_factory=list)
 
@@ -47,6 +50,8 @@ def read(table: Table, metrics: Sequence[str]) -> Samples:
         found = {name: Sampled.of(np.stack(values)) for name in metrics if (values := _of_all(runs, name))}
         if found:
             samples.rows[row.configuration_id] = found
+        if answers := reader.packed(row, runs):
+            samples.answers[row.configuration_id] = answers
     samples.troubles = reader.troubles
     return samples
 
@@ -57,11 +62,20 @@ def _of_all(runs: Sequence[dict[str, Floats]], name: str) -> list[Floats]:
     return values if len(values) == len(runs) else []
 
 
+def is_sound(predictions: Predictions) -> bool:
+    """Whether shapes and labels of at least two images fit each other."""
+    n, shape = len(predictions.labels), predictions.log_probs.shape
+    if n < 2 or len(shape) != 2 or shape[0] != n or len(predictions.ids) != n:
+        return False
+    return bool(0 <= predictions.labels.min() <= predictions.labels.max() < shape[1])
+
+
 class _Reader:
     def __init__(self, metrics: Sequence[str]) -> None:
         self._names = {name: name.partition("/")[2] for name in metrics}
         self._split = metrics[0].partition("/")[0]
         self._first: Predictions | None = None
+        self._images = ""
         self._runs = self._bytes = 0
         self.troubles: list[str] = []
 
@@ -77,6 +91,14 @@ class _Reader:
                 return
             found.append(dict(self._values(entry, row.label, predictions)))
         yield from found
+
+    def packed(self, row: Row, runs: Sequence[dict[str, Floats]]) -> Packed | None:
+        """What :meth:`runs` has told of which images are right."""
+        values = _of_all(runs, f"{self._split}/accuracy")
+        if not values or self._first is None:
+            return None
+        self._images = self._images or digest(self._first.ids, self._first.labels)
+        return pack(np.stack(values) > 0.5, [each.run.seed for each in row.done], self._split, self._images)
 
     def _values(self, entry: Entry, label: str, predictions: Predictions) -> Iterator[tuple[str, Floats]]:
         """Those whose mean is the metric that the result records."""
@@ -107,13 +129,7 @@ class _Reader:
         return predictions
 
     def _unlike(self, predictions: Predictions) -> str:
-        n, shape = len(predictions.labels), predictions.log_probs.shape
-        if (
-            n < 2
-            or len(shape) != 2
-            or shape[0] != n
-            or not 0 <= predictions.labels.min() <= predictions.labels.max() < shape[1]
-        ):
+        if not is_sound(predictions):
             return "its predictions.npz does not hold predictions"
         first = self._first = self._first or predictions
         same = np.array_equal(first.ids, predictions.ids) and np.array_equal(first.labels, predictions.labels)

@@ -15,6 +15,7 @@ from typing import Literal
 
 from reports.influence import has_values
 from reports.leaderboard import Row, Table
+from reports.packed import Packed
 from reports.samples import Samples, read
 from reports.statistics import (
     LEVEL,
@@ -74,7 +75,8 @@ class Versus:
 class Study:
     """Of one table.  ``best`` is the configuration id that ``versus`` compares with; ``intervals`` maps configuration
     id -> metric name -> interval; ``versus`` has no entry for the best and for rows that were not compared.  ``pairs``
-    were compared in all.  ``notes`` say what the numbers do not cover, and why; ``troubles``, which runs were left out.
+    were compared in all.  ``notes`` say what the numbers do not cover, and why; ``troubles``, which runs were left out;
+    ``answers``: configuration id -> which images its runs have right.
     """
 
     best: str | None = None
@@ -83,6 +85,7 @@ class Study:
     pairs: int = 0
     notes: tuple[str, ...] = ()
     troubles: tuple[str, ...] = ()
+    answers: Mapping[str, Packed] = field(default_factory=dict)
 
     @property
     def tied(self) -> tuple[str, ...]:
@@ -105,7 +108,7 @@ def study(table: Table, primary: str) -> Study:
     versus = _versus(best, compared, primary) if best in compared else {}
     pairs = len(compared) * (len(compared) - 1) // 2
     notes = tuple(_notes(table, samples, metrics, primary))
-    return Study(best, intervals, versus, pairs if versus else 0, notes, tuple(samples.troubles))
+    return Study(best, intervals, versus, pairs if versus else 0, notes, tuple(samples.troubles), samples.answers)
 
 
 def _metrics(primary: str) -> tuple[str, ...]:

@@ -41,10 +41,20 @@ class Recorded:
 
 def unpaired(first: Recorded, second: Recorded) -> Difference | None:
     """``None`` where nothing is known of the variance of one of them."""
-    parts = first.parts, second.parts
-    if not all(parts):
+    if not (first.parts and second.parts):
         return None
-    return Difference(first.mean - second.mean, parts[0] + parts[1], None, 0.0, 0)
+    parts = (*first.parts, *second.parts)
+    seeds = [part for part in parts if not math.isinf(part.df)]
+    images = Part(math.fsum(part.variance for part in parts if math.isinf(part.df)))
+    return Difference(first.mean - second.mean, (*_together(seeds), images), None, 0.0, 0)
+
+
+def _together(seeds: list[Part]) -> tuple[Part, ...]:
+    """The parts of both sides' seeds as one, with Welch's degrees of freedom (Biometrika 34, 1947)."""
+    total = math.fsum(part.variance for part in seeds)
+    if not total:
+        return tuple(seeds[:1])
+    return (Part(total, total**2 / math.fsum(part.variance**2 / part.df for part in seeds)),)
 
 
 def _rest(seeds: tuple[Part, ...], half: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from reports.figures import png_bytes, svg_bytes
 from reports.leaderboard import Entry, Leaderboard, build
 from reports.statistics import mcnemar
 from tests.report_support import HEADER, done, failed, make_run, pending
+from tests.test_cli import Command
 
 ACCURACIES = {"lenet5": (0.70, 0.71, 0.72), "resnet18": (0.90, 0.91, 0.92)}
 
@@ -311,3 +313,34 @@ def test_a_figure_of_another_format_is_refused_before_anything_is_read() -> None
     found = CliRunner().invoke(main, ["compare", "a", "b", "--figure", "x.jpg"])
     assert found.exit_code == 2
     assert "neither .png nor .svg" in found.output
+
+
+YAML = """name: tiny
+data: {source: synthetic, train_size: 120, test_size: 60, classes: 3}
+defaults: {epochs: 1, batch_size: 16, image_size: 32}
+matrix: {model: lenet5, lr: [1e-3, 1e-2], seed: [0, 1]}
+"""
+
+
+def test_a_real_sweep_is_compared_from_the_command_line_and_gated_against_itself(tmp_path: Path) -> None:
+    home = tmp_path / "кот #1"
+    home.mkdir()
+    (home / "experiments.yaml").write_text(YAML, encoding="utf-8")
+    command = Command(home, home / "cache")
+    assert "nothing has run yet" in command("compare", "a", "b", code=2)
+    command("run", "--workers", "1")
+    several = command("compare", "lenet5", "lenet5", code=2)
+    assert "'lenet5' fits several" in several
+    a, b = (line.split()[0] for line in several.splitlines()[1:3])
+    told = command("compare", a, b[:6], "--figure", "a figure.png", "--flips", "flips.csv", "experiments.yaml")
+    assert re.search(r"lr +(0.01 +1e-3|1e-3 +0.01)", told)
+    assert "p is of this pair and this metric alone" in told
+    assert (home / "a figure.png").stat().st_size > 10_000
+    with (home / "flips.csv").open(encoding="utf-8", newline="") as file:
+        flipped = list(csv.DictReader(file))
+    found = re.search(r"(\d+) images are right in A and wrong in B, (\d+) the other way", told)
+    assert [sum(row["right in"] == side for row in flipped) for side in "AB"] == (
+        [int(each) for each in found.groups()] if found else [0, 0]
+    )
+    assert "are the same: lenet5" in command("compare", a, a, code=2)
+    assert "2 same runs" in command("diff", "results/tiny", "results/tiny/leaderboard.json", "--fail-on-regression")

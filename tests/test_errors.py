@@ -10,13 +10,14 @@ from benchmark.installed import WrongPackage
 from benchmark.journal import JournalError
 from benchmark.lock import Busy
 from benchmark.mlflow_store import TrackingError
+from benchmark.preparing import UsageProblem
 from benchmark.rundir import BrokenFile
-from benchmark.session import UsageProblem
 from launch import ModeError, Unavailable
+from reports.recorded import BadLeaderboard
 
 EXPECTED = {
     1: [ExportFailed("")],
-    2: [ConfigError([Problem("a", 1, 1, "b")]), DataError(""), ModeError(""), UsageProblem("")],
+    2: [ConfigError([Problem("a", 1, 1, "b")]), DataError(""), ModeError(""), UsageProblem(""), BadLeaderboard("")],
     3: [
         WrongPackage(""),
         Unavailable(""),

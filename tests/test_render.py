@@ -384,6 +384,7 @@ INTERVAL = {"low": float, "high": float, "over": str}
 ROW = {
     "rank": (int, type(None)), "configuration_id": str, "label": str, "model": str, "architecture": str, "data": str,
     "data_digest": str, "hyperparameters": dict, "n_seeds": int, "planned_seeds": int, "metrics": dict, "runs": list,
+    "answers": (dict, type(None)),
     "notes": list, "versus_best": (dict, type(None)), "pareto": bool, "dominated_by": (str, type(None)),
 }  # fmt: skip
 RUN = {"run_id": str, "seed": int, "status": str, "mlflow_run_id": (str, type(None)), "metrics": dict}
