@@ -76,8 +76,9 @@ def explained(shown: Exhibit) -> list[str]:
     if study.versus:
         corrected = f", after Holm's correction over all {study.pairs:,} pairs" if study.pairs > 1 else ""
         test = " and ".join(dict.fromkeys(each.test for each in study.versus.values()))
-        apart = f"{APART} worse than the best beyond doubt (p < {LEVEL:g}, {test}{corrected})"
-        lines.append(f"{TIED} tied with the best: the same test of this pair alone does not tell them apart. {apart}.")
+        lines.append(f"{APART} worse than the best beyond doubt (p < {LEVEL:g}, {test}{corrected}).")
+    if study.tied:
+        lines.append(f"{TIED} tied with the best: the test of this pair alone does not tell them apart.")
     if shown.tradeoffs.front:
         words = [metric(name).words for name in shown.tradeoffs.objectives]
         lines.append(f"{STAR} no other row is at least as good in all of {', '.join(words[:-1])} and {words[-1]}.")
