@@ -322,6 +322,7 @@ matrix: {model: lenet5, lr: [1e-3, 1e-2], seed: [0, 1]}
 """
 
 
+@pytest.mark.slow
 def test_a_real_sweep_is_compared_from_the_command_line_and_gated_against_itself(tmp_path: Path) -> None:
     home = tmp_path / "кот #1"
     home.mkdir()

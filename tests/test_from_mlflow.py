@@ -441,6 +441,7 @@ def test_what_the_sweep_says_is_read_as_it_was_written(server: Server) -> None:
 
 def test_options_of_a_server_are_for_a_server(tmp_path: Path) -> None:
     command = Command(tmp_path, tmp_path / "cache")
-    assert "are for --from-mlflow URI" in command("report", "--out", "x", code=2)
+    assert "--out is for --from-mlflow URI" in command("report", "--out", "x", code=2)
+    assert "--experiment is for --from-mlflow URI" in command("report", "--experiment", "x", code=2)
     assert "--experiment NAME" in command("report", "my.yaml", "--from-mlflow", "sqlite:///x.db", code=2)
     assert "there is no x.db" in command("report", "--from-mlflow", "sqlite:///x.db", code=2)

@@ -22,6 +22,9 @@ matrix: {model: [lenet5, small/densenet], seed: [0, 1]}
 """
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Command:
     home = tmp_path_factory.mktemp("кот #1")
