@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmark.data.datacache import cache_directory
 from benchmark.journal import Journal, Outcome, Publication
-from benchmark.plan import Plan
+from benchmark.plan import Plan, stale_reason
 from benchmark.prices import Prices
 from benchmark.run import Run
 from benchmark.rundir import Result, RunDir
@@ -73,7 +73,10 @@ def _entry(run: Run, rundir: RunDir, outcome: Outcome | None, publication: Publi
     if outcome is None:
         return Entry(run, "pending", directory=rundir.path, mlflow_run_id=mlflow_run_id)
     log = os.path.relpath(rundir.log_path(max(1, outcome.attempts)))
-    return Entry(run, outcome.status, outcome.result, outcome.failure, outcome.profile, mlflow_run_id, rundir.path, log)
+    stale = (outcome.result and stale_reason(outcome.result)) or ""
+    return Entry(
+        run, outcome.status, outcome.result, outcome.failure, outcome.profile, mlflow_run_id, rundir.path, log, stale
+    )
 
 
 def _speed_note(results: Sequence[Result]) -> str:

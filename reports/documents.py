@@ -129,6 +129,7 @@ def _row(shown: Exhibit, row: Row) -> dict[str, Any]:
         "runs": [_run(entry) for entry in row.entries],
         "answers": vars(answers) if (answers := shown.study.answers.get(key)) else None,
         "notes": list(row.notes),
+        "stale": row.stale or None,
     }
 
 

@@ -33,7 +33,8 @@ SPEED_NOTE = "Speed was measured on this machine when nothing else trained, once
 class Entry:
     """One planned run and what came of it.  ``profile`` has its ``speed/…`` values, and its ``cost/usd`` and
     others of its bills, a failed run's, too; ``log`` is the path of the last
-    attempt's log, for the reader to open; ``directory`` is the run directory."""
+    attempt's log, for the reader to open; ``directory`` is the run directory; ``stale`` says which library versions
+    differ between the result and this installation."""
 
     run: Run
     status: Status
@@ -43,6 +44,7 @@ class Entry:
     mlflow_run_id: str | None = None
     directory: Path | None = None
     log: str = ""
+    stale: str = ""
 
     def __post_init__(self) -> None:
         if (self.status == "done") != (self.result is not None):
@@ -106,6 +108,11 @@ class Row:
     @property
     def notes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(note for each in self.done if each.result for note in each.result.notes))
+
+    @property
+    def stale(self) -> str:
+        """Which library versions differ between its results and this installation, in words."""
+        return "; ".join(dict.fromkeys(each.stale for each in self.done if each.stale))
 
     @property
     def mixed(self) -> bool:

@@ -84,6 +84,10 @@ def explained(shown: Exhibit) -> list[str]:
         lines.append(f"{STAR} no other row is at least as good in all of {', '.join(words[:-1])} and {words[-1]}.")
     mixed = [row.label for row in table.rows if row.mixed]
     lines += [f"⚠ {label}: its seeds were trained with different library versions." for label in mixed]
+    stale: dict[str, list[str]] = {}
+    for row in table.rows:
+        stale.setdefault(row.stale, []).append(row.label)
+    lines += [f"⚠ stale, {why}: {'; '.join(labels)}." for why, labels in stale.items() if why]
     return lines + [f"{each[:1].upper()}{each[1:]}." for each in study.notes]
 
 

@@ -386,6 +386,7 @@ ROW = {
     "data_digest": str, "hyperparameters": dict, "n_seeds": int, "planned_seeds": int, "metrics": dict, "runs": list,
     "answers": (dict, type(None)),
     "notes": list, "versus_best": (dict, type(None)), "pareto": bool, "dominated_by": (str, type(None)),
+    "stale": (str, type(None)),
 }  # fmt: skip
 RUN = {"run_id": str, "seed": int, "status": str, "mlflow_run_id": (str, type(None)), "metrics": dict}
 UNRANKED = {
@@ -466,3 +467,23 @@ def test_many_classes_stand_in_an_order_that_puts_confused_ones_together() -> No
     names = [label.get_text() for label in drawn.confusions[0].figure.axes[0].get_yticklabels()]
     assert names == [f"class {i}" for i in order]
     assert "by similarity" in drawn.confusions[0].figure.axes[0].get_title(loc="left").replace("\n", " ")
+
+
+def test_rows_of_other_library_versions_are_marked(directory: Path) -> None:
+    then = "torch 2.13.0 then, 2.14.1 now"
+    entries = [dataclasses.replace(done(make_run(model)), stale=then if model != "new" else "") for model in "ab"]
+    entries.append(done(make_run("new")))
+    write(build(entries, HEADER), directory)
+    text = (directory / "leaderboard.md").read_text(encoding="utf-8")
+    assert f"⚠ stale, {then}: a; b." in text
+    rows = json.loads((directory / "leaderboard.json").read_text(encoding="utf-8"))["rows"]
+    assert {row["model"]: row["stale"] for row in rows} == {"a": then, "b": then, "new": None}
+
+
+def test_a_row_whose_seeds_mix_versions_is_marked(directory: Path) -> None:
+    entries = [done(make_run(seed=seed)) for seed in (0, 1)]
+    assert entries[1].result is not None
+    entries[1].result.environment["torch"] = "2.13.0"  # type: ignore[index]
+    write(build(entries, HEADER), directory)
+    text = (directory / "leaderboard.md").read_text(encoding="utf-8")
+    assert "⚠ lenet5: its seeds were trained with different library versions." in text
