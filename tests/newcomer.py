@@ -23,7 +23,7 @@ from matplotlib import cbook
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-COLUMNS, ROWS = 180, 40
+COLUMNS, ROWS = 240, 40
 EACH = 40
 """Photographs of each class."""
 
