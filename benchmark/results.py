@@ -86,6 +86,12 @@ def _speed_note(results: Sequence[Result]) -> str:
     return f"Speed was measured in AWS, at the end of each training job on its own instance ({', '.join(kinds)})."
 
 
+def _hardware(environment: Mapping[str, str | int | float]) -> str:
+    """The processor, and of how many cores a run had the use: workers may be bound to some of a machine's."""
+    cores = environment["cpus"]
+    return f"{environment['cpu']}, {cores} core{'' if cores == 1 else 's'} for each run"
+
+
 def _header(plan: Plan, command: str, workers: int | None, outcomes: Mapping[str, Outcome]) -> Header:
     results = [found.result for run in plan.runs if (found := outcomes.get(run.run_id)) and found.result]
     header = Header(
@@ -106,7 +112,7 @@ def with_facts(header: Header, results: Sequence[Result]) -> Header:
     environment = results[0].environment if results else {}
     return replace(
         header,
-        hardware=f"{environment['cpu']}, {environment['cpus']} cores" if {"cpu", "cpus"} <= set(environment) else "",
+        hardware=_hardware(environment) if {"cpu", "cpus"} <= set(environment) else "",
         started=min((each.started for each in results), default=None),
         finished=max((each.finished for each in results), default=None),
         speed_note=_speed_note(results),
