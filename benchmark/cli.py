@@ -183,9 +183,9 @@ def validate(experiment: Path | None, settings: tuple[str, ...], results: Path, 
 @common
 def status(experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
     """How far the experiment is: done, failed, under way, left."""
-    from benchmark.session import progress
+    from benchmark.status import status
 
-    found = progress(experiment, settings, results)
+    found = status(experiment, settings, results)
     if as_json:
         print_json(found.document)
         return

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark import collector
 from benchmark.cli_options import json_option, print_json, results_option, set_option
 
 if TYPE_CHECKING:
@@ -57,11 +57,8 @@ def report(
     --out.
     """
     wishes = _wishes(limits, readme)
-    gc.disable()  # with thousands of runs it would look through everything again and again: a fifth of the time
-    try:
+    with collector.paused():
         summary = _written(places, settings, results, (uri, name, out), wishes)
-    finally:
-        gc.enable()
     if as_json:
         print_json(summary.document)
         return

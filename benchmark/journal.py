@@ -155,6 +155,10 @@ class Journal:
         found = self._db.execute(query, (run.run_id,)).fetchone()[0]
         return None if found is None else int(found)
 
+    def open_attempts(self) -> set[str]:
+        """The ids of the runs with an attempt that was begun and not ended: of all others nothing is under way."""
+        return {row["run_id"] for row in self._db.execute("SELECT run_id FROM attempts WHERE ended IS NULL")}
+
     def attempts(self, run: Run) -> int:
         """How many attempts were begun."""
         query = "SELECT COALESCE(MAX(number), 0) FROM attempts WHERE run_id = ?"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark import catalogue, config, paying, preparing
+from benchmark import catalogue, collector, config, paying, preparing
 from benchmark import plan as planning
 from benchmark.config import Experiment
 from benchmark.data import datasets
@@ -26,8 +27,12 @@ class Found:
     """A plan, what its runs are called, and those of its cells that were asked for."""
 
     plan: Plan
-    names: Mapping[str, str]
     cells: tuple[PlannedRun, ...]
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Run id -> what people read."""
+        return labels(self.plan.runs)
 
     def requests(self, run: Run) -> dict[str, Any]:
         """In mode aws: what SageMaker would be asked for, as ``request``."""
@@ -66,12 +71,13 @@ def planned(
     """
     wanted = config.selection(only)
     cache = datasets.cache_directory()
-    experiment = config.load(path or default_experiment(), settings, catalogue.names(cache))
-    plan = planning.make(experiment, results / experiment.name, cache, probe)
+    with collector.paused():
+        experiment = config.load(path or default_experiment(), settings, catalogue.names(cache))
+        plan = planning.make(experiment, results / experiment.name, cache, probe)
     cells = tuple(cell for cell in plan.cells if cell.run in wanted)
     if not cells:
         raise UsageProblem(f"--only {' --only '.join(only)}: no run of this experiment fits")
-    return Found(plan, labels(plan.runs), cells)
+    return Found(plan, cells)
 
 
 def probing(tell: Callable[[int, int], None]) -> planning.Probing:

@@ -13,10 +13,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from functools import cache, cached_property
+from typing import Any, Literal, cast
 
 TRAINING_VERSION = 1
 """Raised whenever the training program changes results; the golden numbers in the tests catch a forgotten rise."""
@@ -236,12 +236,10 @@ class Run:
         return hashlib.sha256(document.encode()).hexdigest()[:12]
 
     def _changed_keys(self) -> Iterator[tuple[str, Any]]:
-        told = {"data", "model", "recipe", "seed", *RESOLVED, *({"pretrained"} if self.weights_digest else ())}
-        for each in dataclasses.fields(self):
-            if each.name not in told:
-                value = getattr(self, each.name)
-                if value != each.metadata["introduced"]:
-                    yield each.name, value
+        for name, introduced in _identifying(cast(Hashable, type(self))):
+            value = getattr(self, name)
+            if value != introduced and not (name == "pretrained" and self.weights_digest):
+                yield name, value
 
     @property
     def cores(self) -> int:
@@ -295,6 +293,13 @@ class Run:
         if run.run_id != run_id:
             raise ValueError(f"run document says {run_id} but its keys give {run.run_id}: it was edited")
         return run
+
+
+@cache
+def _identifying(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """The keys of an identity beside those that are always told, each with its default at introduction."""
+    told = {"data", "model", "recipe", "seed", *RESOLVED}
+    return tuple((each.name, each.metadata["introduced"]) for each in dataclasses.fields(kind) if each.name not in told)
 
 
 def canonical_json(document: Any) -> str:

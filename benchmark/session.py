@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import launch
-from benchmark import elsewhere, mlflow_store, paying, preparing, registering, room, rundir, words
+from benchmark import elsewhere, mlflow_store, paying, preparing, registering, room, words
 from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
@@ -25,16 +24,16 @@ from benchmark.estimate import Estimate
 from benchmark.forecast import spent
 from benchmark.inspecting import write_cards
 from benchmark.journal import Journal, Outcome
-from benchmark.lock import exclusive, holder
+from benchmark.lock import exclusive
 from benchmark.plan import Plan
 from benchmark.planned import Found, planned
 from benchmark.preparing import must_have_run
 from benchmark.publishing import Publishing
 from benchmark.reporting import Summary
 from benchmark.run import Run
+from benchmark.rundir import atomic
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
 from benchmark.timing import Experience
-from launch.living import is_under_way
 
 if TYPE_CHECKING:
     from benchmark.tracking import Publisher
@@ -67,20 +66,6 @@ class Options:
     """Changes how the experiment is launched and tracked."""
     train: bool = True
     """Without it only what waits on disk is published."""
-
-
-def progress(path: Path | None, settings: Sequence[str], results: Path) -> Summary:
-    """How far the experiment is."""
-    found = planned(path, settings, results)
-    counts = Counter(cell.state for cell in found.plan.cells)
-    running = [cell.run for cell in found.plan.cells if _is_running(found.plan, cell.run)]
-    lines = [words.counts(found.plan.cells), *(f"under way: {found.names[run.run_id]}" for run in running)]
-    lines += [f"failed: {found.names[c.run.run_id]}: {c.why}" for c in found.plan.cells if c.state == "failed"]
-    if holder(found.plan.directory) is None:
-        verb = "run" if any(cell.state == "new" for cell in found.plan.cells) else "report"
-        lines.append(f"next: {words.command(path, settings, verb)}")
-    document = {"experiment": found.plan.experiment.name, "states": counts, "running": [r.run_id for r in running]}
-    return Summary(tuple(lines), document)
 
 
 @dataclass
@@ -257,7 +242,7 @@ def _import_libraries() -> None:
 
 
 def _write_resolved(plan: Plan) -> None:
-    with rundir.atomic(plan.directory / "experiment.yaml") as file:
+    with atomic(plan.directory / "experiment.yaml") as file:
         file.write(resolved_yaml(plan.experiment, plan.runs).encode())
 
 
@@ -271,10 +256,6 @@ def _files(directory: Path) -> dict[str, bytes]:
     found = [directory / f"leaderboard.{kind}" for kind in ("md", "html", "csv", "json")]
     found += sorted((directory / "figures").glob("*"))
     return {str(path.relative_to(directory)): path.read_bytes() for path in found if path.is_file()}
-
-
-def _is_running(plan: Plan, run: Run) -> bool:
-    return is_under_way(rundir.RunDir(plan.directory / "runs" / run.run_id))
 
 
 def _best(document: Mapping[str, Any]) -> list[str]:

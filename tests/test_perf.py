@@ -58,7 +58,7 @@ def test_the_gpu_s_script_runs_on_a_cpu(tmp_path):
 def test_a_report_of_many_runs_reads_the_predictions_of_the_best_only(tmp_path):
     figures = perf("report.py", tmp_path, "--configurations", "400", "--guard", "10")
     assert figures["runs"] == 2_000
-    assert figures["bytes"] < 1e9
+    assert figures["report"]["bytes"] < 1e9
 
 
 def test_statistics_keep_their_word_in_simulated_experiments(tmp_path):

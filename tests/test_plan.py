@@ -17,7 +17,7 @@ from benchmark.planned import planned
 from benchmark.preparing import UsageProblem, chosen, settings
 from benchmark.run import Run
 from benchmark.rundir import Failure, Result
-from benchmark.session import progress
+from benchmark.status import status
 from benchmark.training.environment import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,7 +119,7 @@ def test_status_counts_and_names_what_failed(path: Path, cache: Path, monkeypatc
     journal.plan(found.plan.runs)
     journal.record(found.plan.runs[0], Failure("error", "boom"), {})
     journal.close()
-    summary = progress(path, (), results)
+    summary = status(path, (), results)
     assert summary.document["states"] == {"failed": 1, "new": 5}
     assert any("boom" in line for line in summary.lines)
 
