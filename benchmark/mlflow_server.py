@@ -27,7 +27,8 @@ from pathlib import Path
 
 import benchmark
 from benchmark.mlflow_keeper import HOST, PATIENCE_SECONDS, end
-from benchmark.mlflow_store import ENVIRONMENT, TrackingError, answers, redact, sqlite_path, sqlite_uri
+from benchmark.mlflow_making import ENVIRONMENT
+from benchmark.mlflow_store import TrackingError, answers, redact, sqlite_path, sqlite_uri
 
 STARTING_SECONDS = 120.0
 STOPPING_SECONDS = 10.0

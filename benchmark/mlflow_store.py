@@ -1,8 +1,6 @@
-"""Where MLflow keeps its data, and making that place ready.
+"""Where MLflow keeps its data: the tracking address, how it may be shown, and making that place ready.
 
-Pure Python, without importing MLflow: the tracking address, how it may be shown, and the one-time making of a SQLite
-store.  Two processes that open a fresh SQLite store at once break its migrations, and one killed meanwhile leaves half
-a store; so a new store is made under another name, in a process of its own, and appears whole.
+Pure Python, without importing MLflow.
 """
 
 from __future__ import annotations
@@ -14,27 +12,16 @@ import re
 import sqlite3
 import ssl
 import subprocess
-import sys
-import tempfile
-from contextlib import closing
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import urlopen
 
-FILE_NAME = "mlflow.db"
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # with the default of 7, a call to a dead server takes four minutes
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
-"""What is set before MLflow is imported, unless the user has set it."""
+from benchmark.data.datacache import DataError
+from benchmark.mlflow_making import MakingError, make, use_wal
 
-_INITIALISE = "import sys; from mlflow import MlflowClient; MlflowClient(sys.argv[1]).search_experiments(max_results=1)"
+FILE_NAME = "mlflow.db"
 
 
 class TrackingError(Exception):
@@ -170,42 +157,10 @@ def prepare(uri: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            _create(path)
-        _use_wal(path)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise TrackingError(f"MLflow's store cannot be made: {error}") from error
+            make(path)
+        use_wal(path)
+    except (MakingError, DataError, OSError, subprocess.SubprocessError) as error:
+        raise TrackingError(f"MLflow's store cannot be made: {path}: {redact(str(error))}") from error
     except sqlite3.DatabaseError as error:
         remedy = "; another program holds it: end that one, or wait" if "locked" in str(error) else ""
         raise TrackingError(f"{path}: cannot be used as MLflow's store: {error}{remedy}") from error
-
-
-def _create(path: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as scratch:
-        new = Path(scratch) / path.name
-        command = [sys.executable, "-P", "-W", "ignore", "-c", _INITIALISE, sqlite_uri(new.absolute())]
-        done = subprocess.run(
-            command, cwd=path.parent, env={**ENVIRONMENT, **os.environ}, capture_output=True, text=True, timeout=300
-        )
-        if done.returncode:
-            raise TrackingError(f"MLflow could not make its store {path}:\n{redact(done.stderr[-2000:])}")
-        _use_wal(new)
-        _appear(new, path)
-
-
-def _appear(new: Path, path: Path) -> None:
-    """Gives ``new`` the name ``path`` unless another process was faster: then that one's store is used."""
-    try:
-        os.link(new, path)
-    except FileExistsError:
-        return
-    except OSError:  # a file system without hard links
-        if not path.exists():
-            new.rename(path)
-
-
-def _use_wal(path: Path) -> None:
-    """Write-ahead logging, so that the web page reads while runs are written; the file keeps the setting."""
-    with closing(sqlite3.connect(path, timeout=5)) as database:
-        (mode,) = database.execute("PRAGMA journal_mode").fetchone()
-        if mode != "wal":
-            database.execute("PRAGMA journal_mode=WAL")

@@ -25,10 +25,10 @@ from benchmark import mlflow_record as record
 from benchmark import mlflow_view
 from benchmark.data.datasets import DataFacts
 from benchmark.failpoints import reach
+from benchmark.mlflow_making import ENVIRONMENT
 from benchmark.mlflow_record import COMMIT, FAILURE_TAGS, KIND, PROFILE, UUID, Point, Profile, Record
 from benchmark.mlflow_seen import Projection, Seen
 from benchmark.mlflow_store import (
-    ENVIRONMENT,
     RunTrackingError,
     TrackingError,
     artifact_location,

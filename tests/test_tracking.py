@@ -111,6 +111,42 @@ def test_processes_that_make_the_store_at_once_all_succeed(tmp_path: Path) -> No
     assert {each.name.split("-")[0] for each in (tmp_path / "кот #1 %41 a?b").iterdir()} == {"mlflow.db"}
 
 
+def test_a_store_is_what_mlflow_itself_would_make_in_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_IMAGE_BENCHMARK_CACHE", str(tmp_path / "cache"))
+    ours, theirs = tmp_path / "ours" / "mlflow.db", tmp_path / "theirs" / "mlflow.db"
+    prepare(sqlite_uri(ours))
+    theirs.parent.mkdir()
+    code = "from mlflow import MlflowClient; MlflowClient('sqlite:///mlflow.db').search_experiments(max_results=1)"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=theirs.parent, check=True)
+    assert rows_of(ours) == rows_of(theirs)
+
+
+def rows_of(store: Path) -> list[tuple[object, ...]]:
+    """Everything in a store, and how its tables are made, but for times and the name of its directory."""
+    with closing(sqlite3.connect(store)) as database:
+        tables = database.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        names = [name for name, sql in tables if str(sql).startswith("CREATE TABLE")]
+        rows = [row for name in names for row in database.execute(f"SELECT '{name}', * FROM {name}").fetchall()]
+    place = str(store.parent)
+    plain = [tuple("time" if isinstance(each, int) and each > 1e12 else each for each in row) for row in rows]
+    # MLflow writes down the checks of a column in any order.
+    made = [(name, *sorted(re.split(r"[\s,()]+", str(sql)))) for name, sql in tables]
+    return made + [tuple(str(each).replace(place, "HERE") for each in row) for row in plain]
+
+
+def test_a_broken_store_in_the_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_IMAGE_BENCHMARK_CACHE", str(tmp_path / "cache"))
+    prepare(sqlite_uri(tmp_path / "first" / "mlflow.db"))
+    (kept,) = (tmp_path / "cache" / "mlflow").iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:100_000])
+    prepare(sqlite_uri(tmp_path / "second" / "mlflow.db"))
+    assert len(kept.read_bytes()) == len(whole)
+    assert MlflowClient(sqlite_uri(tmp_path / "second" / "mlflow.db")).search_experiments()[0].name == "Default"
+
+
 def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     path.write_text("not a database" * 1000)
