@@ -90,7 +90,7 @@ def save(run: Run, rundir: RunDir, data: PreparedData, metadata: dict[str, Any],
 
     if "serialization_format" not in inspect.signature(mlflow.pytorch.save_model).parameters:
         raise TrackingError(f"MLflow {mlflow.__version__} cannot keep a network as a graph: install a newer one")
-    network = Probabilities(Portable.of(run, data, trained(run, data, rundir.model))).eval()
+    network = Probabilities(Portable.of(run, data, trained(run, data, rundir))).eval()
     shape = tuple(data.test.images.shape[1:])
     inputs = Schema([TensorSpec(np.dtype("uint8"), (-1, *shape))])
     outputs = Schema([TensorSpec(np.dtype("float32"), (-1, len(data.classes)))])

@@ -75,6 +75,8 @@ class Result:
     architecture: str
     environment: Mapping[str, str | int | float]
     notes: tuple[str, ...] = ()
+    weights: str = ""
+    """SHA-256 of ``model.safetensors``, hexadecimal; empty in results of before it was told."""
     schema_version: int = SCHEMA_VERSION
 
 

@@ -59,7 +59,7 @@ def make(request: dict[str, Any]) -> Agreement:
     run, rundir, path = Run.from_json(request["run"]), RunDir(Path(request["rundir"])), Path(request["output"])
     set_up(dataclasses.replace(run, device="cpu"))
     data = load(Path(request["data"]))
-    network = Portable.of(run, data, trained(run, data, rundir.model))
+    network = Portable.of(run, data, trained(run, data, rundir))
     example = torch.zeros((2, *data.test.images.shape[1:]), dtype=torch.uint8)
     WRITERS[request["format"]](network, example, request["document"], path)
     predict = READERS[request["format"]](path, run.threads)

@@ -60,6 +60,7 @@ from benchmark.training.recording import print_error, write_failure
 from benchmark.training.stopping import Bell
 from benchmark.training.team import Alone, Team, is_member, team_of
 from benchmark.training.torchrun import Word, train_together
+from benchmark.weights import sha256
 
 TASKS = ("train", "profile")
 PROFILE_SECONDS, LEAST_PROFILE, PROFILE_SHARE = 1.5, 0.2, 0.03
@@ -163,6 +164,7 @@ def train_and_test(
         architecture=architecture(run.model, run.model_args),
         environment=environment(device),
         notes=(*parts.note, *_notes(run, trained), *final.notes),
+        weights=sha256(rundir.model),
     )
     reach("job.evaluated")
     rundir.write_result(result)

@@ -20,10 +20,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmark.run import Run
+from benchmark.rundir import RunDir
 from benchmark.training.data import PreparedData
 from benchmark.training.outset import make_model
+from benchmark.weights import sha256
 
 CPU = torch.device("cpu")
+REMEDY = "remove the run with `rm` and run again"
 
 
 class WrongWeights(Exception):
@@ -62,16 +65,30 @@ class Portable(nn.Module):
         return found.exp(), found
 
 
-def trained(run: Run, data: PreparedData, weights: Path) -> nn.Module:
-    """The network of ``run`` with the weights in the file ``weights``, on the CPU.
+def trained(run: Run, data: PreparedData, rundir: RunDir) -> nn.Module:
+    """The network of ``run`` with the weights that its job has left, on the CPU.
 
     Raises:
-        WrongWeights: the file is unreadable, or holds other tensors than the network has.
+        WrongWeights: the file is unreadable, not the one that the job wrote, or holds other tensors than the network.
+        BrokenFile: the result cannot be read.
     """
     plain = dataclasses.replace(run, sync_batchnorm=False, memory_format="contiguous")
     model = make_model(plain, data, CPU)
     try:
-        model.load_state_dict(load_file(weights))
+        model.load_state_dict(load_file(own_weights(rundir)))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise WrongWeights(f"{weights}: not the weights of this network: {error}") from error
+        raise WrongWeights(f"{rundir.model}: not the weights of this network: {error}") from error
     return model
+
+
+def own_weights(rundir: RunDir) -> Path:
+    """The file of the weights, which is the one that the job wrote.
+
+    Raises:
+        WrongWeights: it is another, or not whole.
+        BrokenFile: the result cannot be read.
+    """
+    result = rundir.read_result()
+    if result and result.weights not in ("", sha256(rundir.model)):
+        raise WrongWeights(f"{rundir.model}: not the file that the run wrote (its SHA-256 differs); {REMEDY}")
+    return rundir.model
