@@ -97,11 +97,9 @@ class Record:
 
     @property
     def finished(self) -> int:
-        """When it ended, in milliseconds."""
-        if self.result:
-            return _milliseconds(self.result.finished)
-        last = self.events[-1].time if self.events else 0.0
-        return _milliseconds((self.failure.time if self.failure else 0.0) or last)
+        """When it ended, in milliseconds: never before its last epoch, whatever was done to the clock."""
+        end = self.result.finished if self.result else self.failure.time if self.failure else 0.0
+        return _milliseconds(max((end, *(event.time for event in self.events))))
 
 
 def params(run: Run) -> dict[str, str]:

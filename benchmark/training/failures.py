@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 
 from benchmark.data.datacache import DataError
 from benchmark.rundir import Failure, FailureKind
+from benchmark.training import clock
 from benchmark.training.diverged import Diverged
 from benchmark.training.models import ModelError
 from benchmark.training.optim import OptimError
@@ -69,7 +69,7 @@ def describe_failure(error: BaseException, directories: Sequence[Path] = ()) -> 
     full = next((each for each in _chain(error) if isinstance(each, OSError) and each.errno in FULL), None)
     kind: FailureKind = "infrastructure" if full else _kind(error)
     message = _where(full, directories) if full else str(error) or type(error).__name__
-    return Failure(kind, message[:2000], "\n".join(lines), step, time.time())
+    return Failure(kind, message[:2000], "\n".join(lines), step, clock.now())
 
 
 def is_out_of_memory(error: BaseException) -> bool:

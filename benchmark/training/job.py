@@ -26,7 +26,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from torch import nn
 from benchmark.failpoints import reach
 from benchmark.run import Run
 from benchmark.rundir import Event, Predictions, Result, RunDir, atomic
+from benchmark.training import clock
 from benchmark.training.checkpoints import Checkpoints, Following, clear
 from benchmark.training.data import Normalize, PreparedData, Split, load
 from benchmark.training.environment import environment
@@ -130,7 +130,7 @@ def train_and_test(
     Returns:
         the network with the weights of the best epoch.
     """
-    started, run, rundir = time.time(), parts.fitting, parts.rundir
+    started, run, rundir = clock.now(), parts.fitting, parts.rundir
     with ResourceMeter(device) as meter:
         model, normalize = make_model(run, data, device), make_normalize(run, data, device)
         pretrain(run, model, weights)
@@ -160,7 +160,7 @@ def train_and_test(
         best_epoch=trained.best_epoch,
         epochs=trained.epochs,
         started=started,
-        finished=time.time(),
+        finished=clock.now(),
         architecture=architecture(run.model, run.model_args),
         environment=environment(device),
         notes=(*parts.note, *_notes(run, trained), *final.notes),

@@ -19,6 +19,7 @@ from torch import nn
 from benchmark.failpoints import reach
 from benchmark.run import Run
 from benchmark.rundir import Event
+from benchmark.training import clock
 from benchmark.training.best import Best
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.checkpoints import Keeper, NoCheckpoints
@@ -126,7 +127,7 @@ class Training:
         self.epoch += 1
         self.progress = None
         metrics = {**metrics, "cost/train_seconds": self.seconds}
-        event = Event(self.epoch, self.epoch * self.learner.steps, time.time(), metrics)
+        event = Event(self.epoch, self.epoch * self.learner.steps, clock.now(), metrics)
         self.best.consider(event, self.learner.evaluated)
         return event
 
