@@ -37,7 +37,7 @@ from launch.rehearsal.client import Rehearsal
 from tests.killed_experiment import Experiment, Mode, server_of
 from tests.killed_tracker import Tracker
 
-EPOCHS = 30
+EPOCHS: dict[Mode, int] = {"fast_local": 30, "local": 60, "aws": 60}
 """So many that most kills hit a run in mid-training."""
 AWAY_SECONDS = 3.0
 """At most so long MLflow is away."""
@@ -94,16 +94,23 @@ class Killer:
         return self._random.choice(found) if found else None
 
     def _jobs(self) -> list[int]:
-        """The first process of each training job that runs."""
+        """The program of each training job that runs: the first process in its namespace, once that is made."""
         assert self._server is not None
         outer = [pid for job in self._server.jobs() for pid in job["pids"].values()]
-        return [inner for pid in outer if (inner := processes.child_of(pid))]
+        found = [inner for pid in outer if (inner := processes.child_of(pid))]
+        return [pid for pid in found if "python" in _command(pid).partition("\0")[0]]
 
     def _end_tracker(self, tracker: Tracker) -> bool:
         if not tracker.is_up:
             return False
         tracker.kill(self._random.uniform(0, AWAY_SECONDS))
         return True
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return ""
 
 
 def _end(pid: int | None) -> bool:
@@ -198,10 +205,10 @@ def named_places(mode: Mode) -> list[str]:
 
 
 @contextmanager
-def trial(home: Path, mode: Mode, *, seeds: int = 6, epochs: int = EPOCHS) -> Iterator[Trial]:
+def trial(home: Path, mode: Mode, *, seeds: int = 6, epochs: int | None = None) -> Iterator[Trial]:
     """With the server that mode aws needs."""
     with Rehearsal(home / "server", grace=10) if mode == "aws" else nullcontext() as server:
-        yield Trial(home, mode, seeds, epochs, server)
+        yield Trial(home, mode, seeds, epochs or EPOCHS[mode], server)
 
 
 def main() -> None:
@@ -214,7 +221,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        epochs = 4 if arguments.named else EPOCHS
+        epochs = 4 if arguments.named else None
         with trial(Path(scratch), arguments.mode, seeds=arguments.seeds, epochs=epochs) as found:
             tally = found.named(print) if arguments.named else found.torment(arguments.kills, arguments.seed, print)
     tally = {"mode": arguments.mode, **tally}
