@@ -39,6 +39,8 @@ from tests.killed_tracker import Tracker
 
 EPOCHS: dict[Mode, int] = {"fast_local": 30, "local": 60, "aws": 60}
 """So many that most kills hit a run in mid-training."""
+KILLS_A_RUN = 10
+"""At most so many hit one sweep, for each of its runs: a machine on which nothing comes to an end shows little."""
 AWAY_SECONDS = 3.0
 """At most so long MLflow is away."""
 PAUSES: dict[Mode, tuple[float, float]] = {"fast_local": (0.05, 3.0), "local": (0.5, 6.0), "aws": (0.5, 5.0)}
@@ -159,21 +161,23 @@ class Trial:
             living = [job["name"] for job in self.server.jobs() if job["pids"]]
             assert not living, f"jobs are left: {living}"
 
-    def torment(self, kills: int, seed: int, say: Callable[..., None]) -> dict[str, Any]:
-        """Sweeps with so many random kills in all; the tally."""
+    def torment(self, kills: int, seed: int, say: Callable[..., None], seconds: float = float("inf")) -> dict[str, Any]:
+        """Sweeps with so many random kills in all, none begun after so many seconds; the tally."""
         killer, sweeps, starts, began = Killer(self.mode, seed, self.server), 0, 0, time.monotonic()
-        while killer.kills.total() < kills:
+        while killer.kills.total() < kills and time.monotonic() < began + seconds:
             start = "spawn" if sweeps % 4 == 3 else "fork"
             experiment = self.experiment(f"sweep-{sweeps}", start=start)
             with Tracker(experiment.home, self.home) as tracker:
                 experiment.variables["MLFLOW_TRACKING_URI"] = tracker.uri
-                starts += killer.sweep(experiment, tracker, kills - killer.kills.total())
+                most = min(kills - killer.kills.total(), KILLS_A_RUN * self.runs)
+                starts += killer.sweep(experiment, tracker, most)
                 tracker.wait()
                 assert experiment.begin("sync").wait(300) == 0, experiment.output
             self.check(experiment)
             sweeps += 1
             say(f"{self.mode}: {sweeps} sweeps, {dict(killer.kills)}, {starts} starts", flush=True)
         return {
+            "total": killer.kills.total(),
             "kills": dict(killer.kills),
             "sweeps": sweeps,
             "starts": starts,
@@ -218,12 +222,17 @@ def main() -> None:
     parser.add_argument("--named", action="store_true", help="at each named place, instead of at random")
     parser.add_argument("--seeds", type=int, default=6, help="half as many as the runs of a sweep")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=50.0, help="after which no other sweep is begun")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         epochs = 4 if arguments.named else None
         with trial(Path(scratch), arguments.mode, seeds=arguments.seeds, epochs=epochs) as found:
-            tally = found.named(print) if arguments.named else found.torment(arguments.kills, arguments.seed, print)
+            tally = (
+                found.named(print)
+                if arguments.named
+                else found.torment(arguments.kills, arguments.seed, print, 60 * arguments.minutes)
+            )
     tally = {"mode": arguments.mode, **tally}
     print(json.dumps(tally))
     if arguments.json:
