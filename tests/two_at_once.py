@@ -60,9 +60,7 @@ class Rounds:
             for number, each in enumerate(started):
                 if each is not holder:
                     self._check(self._said(number), each, holder, began)
-            assert until(lambda: self._epochs(began) > 0, SECONDS), (
-                f"nothing works: {self._said(started.index(holder))}"
-            )
+            assert until(lambda: self._epochs(began) > 0, SECONDS), self._said(started.index(holder))
             assert holder.poll() is None, "the one that held the experiment has ended"
         finally:
             for each in started:
