@@ -30,7 +30,7 @@ if __name__ == "__main__":
 from benchmark.reproducing import compare
 from benchmark.rundir import RunDir
 from launch.rehearsal.client import Rehearsal
-from tests.killed_experiment import ROOT, is_alive, until
+from tests.killed_experiment import ROOT, cache_in, is_alive, until
 
 QUICK = ROOT / "experiments" / "quick.yaml"
 WAYS = ("fork", "workers", "spawn", "interrupted", "fast_local", "local", "aws")
@@ -109,7 +109,7 @@ class Ways:
 
     def _begin(self, way: str, *words: str, **variables: str) -> subprocess.Popen[str]:
         environment = {
-            **os.environ, "PYTHONPATH": str(ROOT), "TORCH_IMAGE_BENCHMARK_CACHE": str(self._home / "cache"), **variables
+            **os.environ, "PYTHONPATH": str(ROOT), "TORCH_IMAGE_BENCHMARK_CACHE": str(cache_in(self._home)), **variables
         }  # fmt: skip
         environment.pop("MLFLOW_TRACKING_URI", None)
         return subprocess.Popen(

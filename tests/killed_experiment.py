@@ -124,6 +124,11 @@ class Experiment:
             assert self.containers() == [], "containers are left"
 
 
+def cache_in(home: Path) -> Path:
+    """The user's own cache, which may be warm, where one is named; else one in ``home``."""
+    return Path(os.environ.get("TORCH_IMAGE_BENCHMARK_CACHE") or home / "cache")
+
+
 def until(happens: Callable[[], object], seconds: float) -> bool:
     """Whether it happened in time."""
     deadline = time.monotonic() + seconds

@@ -34,7 +34,7 @@ if __name__ == "__main__":
 from benchmark.failpoints import POINTS
 from launch import processes
 from launch.rehearsal.client import Rehearsal
-from tests.killed_experiment import Experiment, Mode, server_of
+from tests.killed_experiment import Experiment, Mode, cache_in, server_of
 from tests.killed_tracker import Tracker
 
 EPOCHS: dict[Mode, int] = {"fast_local": 30, "local": 60, "aws": 60}
@@ -133,7 +133,8 @@ class Trial:
 
     def __init__(self, home: Path, mode: Mode, seeds: int, epochs: int, server: Rehearsal | None) -> None:
         self.home, self.mode, self._seeds, self._epochs, self.server = home, mode, seeds, epochs, server
-        undisturbed = Experiment(home / "undisturbed", home / "cache", seeds=seeds, epochs=epochs)
+        self._cache = cache_in(home)
+        undisturbed = Experiment(home / "undisturbed", self._cache, seeds=seeds, epochs=epochs)
         undisturbed.finish()
         self._wanted = undisturbed.state()
         assert len(self._wanted["quality"]) == len(self._wanted["mlflow"]) == self.runs
@@ -148,7 +149,7 @@ class Trial:
         bucket = "" if self.server is None else self.server.bucket
         variables = {**there, **more.pop("variables", {})}
         keys = {"seeds": self._seeds, "epochs": self._epochs, "mode": self.mode, "bucket": bucket, **more}
-        return Experiment(self.home / name, self.home / "cache", variables=variables, **keys)
+        return Experiment(self.home / name, self._cache, variables=variables, **keys)
 
     def check(self, experiment: Experiment) -> None:
         """Raises AssertionError where something is lost, twice, different or left over."""

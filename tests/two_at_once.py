@@ -24,7 +24,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from tests.killed_experiment import Experiment, until
+from tests.killed_experiment import Experiment, cache_in, until
 
 MANY = 4
 BUSY = 3
@@ -119,7 +119,7 @@ class Rounds:
 
 def play(home: Path, rounds: int) -> dict[str, Any]:
     """So many rounds; the tally."""
-    began, found = time.monotonic(), Rounds(home / "кот #1", home / "cache")
+    began, found = time.monotonic(), Rounds(home / "кот #1", cache_in(home))
     try:
         for _ in range(rounds):
             found.play()
