@@ -20,7 +20,8 @@ def carry_out(session: Session, *, as_json: bool, yes: bool, then: Callable[[], 
         yes: money may be spent without asking.
     """
     say = teller(as_json)
-    say(session.opening)
+    for line in (session.opening, *session.cautions):
+        say(line)
     if session.costs_money and not yes and sys.stdin.isatty():
         click.confirm("Start?", abort=True, err=as_json)
     expected = session.site.forecast.seconds

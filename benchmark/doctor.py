@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
-from benchmark import config, forecast, mlflow_store, room, weights
+from benchmark import config, forecast, mlflow_store, network_disk, room, weights
 from benchmark.config import ConfigError, Experiment
 from benchmark.config.experiment import LaunchSettings
 from benchmark.data.datacache import cache_directory
@@ -168,6 +168,9 @@ def _disk(name: str, directory: Path) -> Finding:
     found = f"{free / 2**30:.1f} GiB free for {directory}"
     if free < ENOUGH:
         return Finding(f"disk for {name}", "wrong", found, "free some space, or choose another disk")
+    network = network_disk.kind(directory)
+    if network:
+        return Finding(f"disk for {name}", "ok", f"{found}, on a network ({network})", network_disk.REMEDY)
     return Finding(f"disk for {name}", "ok", found)
 
 

@@ -26,12 +26,18 @@ POINTS = (
     "job.checkpointed",  # the checkpoint is there
     "job.evaluated",  # predictions, evaluation and model are there, result.json is not
     "job.finished",  # result.json is there
+    "container.requested",  # the watcher lives, no container has been asked for
+    "container.started",  # it is there, and nobody hears what it says
     "container.ended",  # its outputs are not in the run directory
     "container.collected",  # all of them are but result.json
+    "container.finished",  # result.json is there, and the container, too
+    "aws.uploading",  # some of the data is in S3, and not their list
+    "aws.uploaded",  # all that the job reads is in S3, nothing is written down
     "aws.recorded",  # the request of a training job is written down, and not sent
     "aws.created",  # SageMaker has the job, and its answer is lost
     "aws.ended",  # the job has ended, nothing of it is in the run directory
     "aws.collected",  # all of it is but result.json
+    "aws.finished",  # result.json is there, the job's checkpoints are in S3, and its end is not written down
     "publish.created",  # MLflow has made the run, and its reply is lost
     "publish.epochs",  # MLflow has the curve
     "publish.uncommitted",  # MLflow has all but the commit tag

@@ -14,6 +14,7 @@ from pathlib import Path
 
 PATIENCE_SECONDS = 0.3
 """For somebody who only looks who holds the experiment."""
+NO_LOCKS = "choose a local disk (--results), or mount with locks (Lustre: -o flock; NFS: without nolock)"
 _HOLDER = re.compile(r"process (\d+) on (\S+) since (.+)")
 
 
@@ -55,6 +56,7 @@ def exclusive(directory: Path) -> Iterator[None]:
 
     Raises:
         Busy: another process holds it.
+        OSError: the file system has no locks.
     """
     directory.mkdir(parents=True, exist_ok=True)
     handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -64,6 +66,8 @@ def exclusive(directory: Path) -> Iterator[None]:
         except BlockingIOError:
             other = os.pread(handle, 200, 0).decode(errors="replace").strip()
             raise Busy(f"{directory} is in use by {other or 'another process'}; wait for it, or stop it") from None
+        except OSError as error:
+            raise OSError(f"{directory / 'lock'} cannot be locked ({error.strerror}): {NO_LOCKS}") from error
         os.ftruncate(handle, 0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         os.pwrite(handle, f"{Holder(os.getpid(), socket.gethostname(), since)}\n".encode(), 0)

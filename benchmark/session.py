@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import launch
-from benchmark import elsewhere, mlflow_store, paying, preparing, registering, room, words
+from benchmark import elsewhere, mlflow_store, network_disk, paying, preparing, registering, room, words
 from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
@@ -148,6 +148,13 @@ class Session:
         place = self.found.plan.directory
         time = f", {words.estimate(self.expected)}" if self.expected else ""
         return f"{experiment.name} ({experiment.path}): {states}; {todo} to run, {workers}{time}; results in {place}"
+
+    @property
+    def cautions(self) -> list[str]:
+        """What does not hold where the journal and MLflow's store lie."""
+        store = mlflow_store.sqlite_path(self.uri)
+        places = {self.found.plan.directory, *([store.absolute().parent] if store else [])}
+        return [told for place in sorted(places) if (told := network_disk.caution(place))]
 
     @property
     def costs_money(self) -> bool:

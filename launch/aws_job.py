@@ -127,6 +127,7 @@ class TrainingJob:
             return self._end(Failure("stopped", "stopped before it was started"))
         assert self.data is not None
         self.record = self.aws.prepared(self.run, self.rundir, self.attempt, self.data, self.tasks)
+        reach("aws.uploaded")
         return self._next("create")
 
     def _create(self) -> None:
@@ -174,6 +175,7 @@ class TrainingJob:
         except BrokenFile as error:
             return self._end(Failure("error", str(error)))
         if self.rundir.read_result() is not None:
+            reach("aws.finished")
             aws_results.remove_checkpoints(self.aws.clients, self.record.bucket, self.record.checkpoints)
             return self._end(None)
         if aws_outcome.lacked_capacity(self.said):

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark.failpoints import reach
 from benchmark.run import Run
 from launch import aws_clients, payload
 from launch.aws_clients import Clients
@@ -69,6 +70,7 @@ class Uploads:
                 sizes = {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if _plain(path)}
                 for each in sizes:
                     self._send(directory / each, (*place, each))
+                    reach("aws.uploading")
                 self._put(listed, json.dumps({"files": sizes}).encode())
         return place
 

@@ -77,12 +77,14 @@ class Watch:
         try:
             payload.write(code)
             self.root.mkdir()
+            reach("container.requested")
             problem = self._run(code)
             ends = {host: containers.end(name) for host, name in self.request.containers.items()}
             reach("container.ended")
             failure = self._collect() or self._failure(ends, problem)
             if failure is not None:
                 self.rundir.write_failure(replace(failure, time=time.time()))
+            reach("container.finished")
             return int(failure is not None or self.rundir.read_result() is None)
         finally:
             containers.remove(containers.ATTEMPT, self.request.name)
@@ -115,6 +117,7 @@ class Watch:
         while not containers.exists(name):
             if self._over.wait(FOLLOW_SECONDS):
                 return
+        reach("container.started")
         if self.stopped:
             containers.stop([name], self.request.grace)
         containers.follow(name, self.log)

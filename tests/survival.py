@@ -1,194 +1,76 @@
 """Sweeps that are killed, and what must be true of them in the end.
 
-    python tests/survival.py --kills 500 --seed 1        random kill -9 over sweeps of 12 runs; prints what happened
+    python tests/survival.py --kills 500 --seed 1                    random kill -9 over sweeps of 12 runs
+    python tests/survival.py --mode local --kills 100 --seeds 2      the same over sweeps of 4 runs in containers
+    python tests/survival.py --mode aws --named                      kill -9 at each named place of this mode
 
-Real commands, real training, a real MLflow store.  A victim is the orchestrator, its fork server or a worker, at a
-random moment; a dead orchestrator is started again.  Every finished sweep is compared with an undisturbed one.
+Real commands, real training, a real MLflow server, real containers, and a server that speaks SageMaker's protocol.  A
+victim is the orchestrator, its fork server, a worker or a watcher, a container, a training job, or the MLflow server,
+at a random moment; a dead orchestrator is started again, and so is MLflow.  Every finished sweep is compared with an
+undisturbed one of mode ``fast_local``.  The tally is printed as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-EPOCHS = 30
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from benchmark.failpoints import POINTS
+from launch import processes
+from launch.rehearsal.client import Rehearsal
+from tests.killed_experiment import Experiment, Mode, cache_in, server_of
+from tests.killed_tracker import Tracker
+
+EPOCHS: dict[Mode, int] = {"fast_local": 30, "local": 60, "aws": 60}
 """So many that most kills hit a run in mid-training."""
-ROOT = Path(__file__).resolve().parent.parent
-YAML = """
-name: tiny
-data: {{source: synthetic, train_size: 300, test_size: 100, classes: 3}}
-defaults: {{model: lenet5, epochs: {epochs}}}
-matrix: {{lr: [3e-3, 1e-3], seed: [{seeds}]}}
-launch: {{retries: 100, profile: {profile}, workers: {{count: 2, start: {start}}}}}
-"""
-
-
-@dataclass
-class Experiment:
-    """One experiment in a directory of its own."""
-
-    home: Path
-    cache: Path
-    start: str = "fork"
-    seeds: int = 6
-    epochs: int = 4
-    profile: bool = False
-    variables: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.home.mkdir(parents=True)
-        seeds = ", ".join(map(str, range(self.seeds)))
-        profile = str(self.profile).lower()
-        text = YAML.format(epochs=self.epochs, seeds=seeds, start=self.start, profile=profile)
-        (self.home / "experiments.yaml").write_text(text)
-
-    def begin(self) -> subprocess.Popen[bytes]:
-        variables = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "TORCH_IMAGE_BENCHMARK_CACHE": str(self.cache),
-            "OMP_NUM_THREADS": "1",
-            **self.variables,
-        }
-        variables.pop("MLFLOW_TRACKING_URI", None)
-        with (self.home / "output.txt").open("ab") as output:
-            return subprocess.Popen(
-                [sys.executable, "-m", "benchmark", "run"],
-                cwd=self.home, env=variables, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-
-    def finish(self, most: int = 5) -> int:
-        """Runs the command until it ends by itself, not by a kill; how often it was started."""
-        for number in range(1, most + 1):
-            code = self.begin().wait(600)
-            if code != -signal.SIGKILL:
-                assert code == 0, self.output
-                return number
-        raise AssertionError(f"killed {most} times")
-
-    @property
-    def output(self) -> str:
-        return (self.home / "output.txt").read_text(errors="replace")[-5000:]
-
-    @property
-    def results(self) -> Path:
-        return self.home / "results" / "tiny"
-
-    def workers(self) -> list[int]:
-        """The processes of attempts that live."""
-        found = []
-        for path in self.results.glob("runs/*/attempts/*/pid"):
-            text = path.read_text()
-            if text and is_alive(int(text)):
-                found.append(int(text))
-        return found
-
-    def state(self) -> dict[str, Any]:
-        """All that must be the same however often something was killed."""
-        document = json.loads((self.results / "leaderboard.json").read_text())
-        return {"quality": quality(document), "ranks": ranks(document), "mlflow": tracked(self.home / "mlflow.db")}
-
-
-def quality(document: dict[str, Any]) -> dict[str, Any]:
-    """Run id -> its metrics, without time, memory and load."""
-    runs = [run for row in document["rows"] for run in row["runs"]]
-    assert len({run["run_id"] for run in runs}) == len(runs), "a run is counted twice"
-    sections = ("test", "val", "train", "model")
-    return {
-        run["run_id"]: {k: v for k, v in run["metrics"].items() if k.split("/")[0] in sections} for run in runs
-    }  # fmt: skip
-
-
-def ranks(document: dict[str, Any]) -> list[Any]:
-    return [[row["rank"], row["configuration_id"], row["n_seeds"], row["planned_seeds"]] for row in document["rows"]]
-
-
-def tracked(store: Path) -> dict[str, Any]:
-    """Run id -> what MLflow has of it: its values and how often each was logged; nothing may be open or twice."""
-    with closing(sqlite3.connect(store)) as database:
-        query = (
-            "SELECT r.run_uuid, r.status, i.value, (SELECT value FROM tags c WHERE c.run_uuid = r.run_uuid AND "
-            "c.key = 'benchmark.commit') FROM runs r JOIN tags i ON i.run_uuid = r.run_uuid AND "
-            "i.key = 'benchmark.run_id' WHERE r.lifecycle_stage = 'active'"
-        )
-        rows = database.execute(query).fetchall()
-        assert len({row[2] for row in rows}) == len(rows), "a run is in MLflow twice"
-        for uuid, status, run_id, commit in rows:
-            assert status == "FINISHED", f"{run_id} is {status} in MLflow ({uuid})"
-            assert commit, f"{run_id} is not whole in MLflow"
-        (ghosts,) = database.execute(
-            "SELECT COUNT(*) FROM runs WHERE lifecycle_stage = 'active' AND status = 'RUNNING'"
-        ).fetchone()
-        assert ghosts == 0
-        return {run_id: _points(database, uuid) for uuid, _, run_id, _ in rows}
-
-
-def _points(database: sqlite3.Connection, uuid: str) -> list[Any]:
-    query = "SELECT key, step, COUNT(*), value FROM metrics WHERE run_uuid = ? GROUP BY key, step ORDER BY key, step"
-    changing = ("cost/", "speed/", "epoch/")
-    return [
-        [key, step, count, None if key.startswith(changing) else value]
-        for key, step, count, value in database.execute(query, (uuid,))
-    ]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def server_of(orchestrator: int) -> int | None:
-    """The fork server of a command."""
-    for pid in children(orchestrator):
-        try:
-            if b"fork_server.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return pid
-        except OSError:
-            continue
-    return None
-
-
-def children(parent: int) -> Iterator[int]:
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
-                yield int(path.parent.name)
-        except (OSError, ValueError):
-            continue
+KILLS_A_RUN = 10
+"""At most so many hit one sweep, for each of its runs: a machine on which nothing comes to an end shows little."""
+AWAY_SECONDS = 3.0
+"""At most so long MLflow is away."""
+PAUSES: dict[Mode, tuple[float, float]] = {"fast_local": (0.05, 3.0), "local": (0.5, 6.0), "aws": (0.5, 5.0)}
+"""Seconds between two kills; a container takes some to begin."""
+VICTIMS: dict[Mode, dict[str, int]] = {
+    "fast_local": {"orchestrator": 2, "server": 1, "worker": 4, "mlflow": 1},
+    "local": {"orchestrator": 2, "server": 1, "watcher": 2, "container": 2, "mlflow": 1},
+    "aws": {"orchestrator": 2, "job": 2, "mlflow": 1},
+}
+"""How often each is chosen, of a mode's victims."""
+LOCAL_ONLY, AWS_ONLY = "container.", "aws."
 
 
 class Killer:
     """Kills at random until the sweep is done."""
 
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
+    def __init__(self, mode: Mode, seed: int, server: Rehearsal | None = None) -> None:
+        self._mode, self._random, self._server = mode, random.Random(seed), server
         self.kills: Counter[str] = Counter()
 
-    def sweep(self, experiment: Experiment, most: int) -> int:
+    def sweep(self, experiment: Experiment, tracker: Tracker, most: int) -> int:
         """Runs one sweep to its end, with at most ``most`` kills; how often the command was started."""
         before, starts, process = self.kills.total(), 1, experiment.begin()
         while True:
+            tracker.tend()
             try:
-                code = process.wait(self._random.uniform(0.05, 2.0))
+                code = process.wait(self._random.uniform(*PAUSES[self._mode]))
             except subprocess.TimeoutExpired:
                 if self.kills.total() - before < most:
-                    self._kill(experiment, process)
+                    self._kill(experiment, tracker, process)
                 continue
             if code != -signal.SIGKILL:
                 assert code == 0, experiment.output
@@ -196,59 +78,166 @@ class Killer:
             process = experiment.begin()
             starts += 1
 
-    def _kill(self, experiment: Experiment, process: subprocess.Popen[bytes]) -> None:
-        role = self._random.choices(["orchestrator", "server", "worker"], [1, 1, 2])[0]
-        workers = experiment.workers() if role == "worker" else []
-        victim = {
-            "orchestrator": process.pid,
-            "server": server_of(process.pid),
-            "worker": self._random.choice(workers) if workers else None,
+    def _kill(self, experiment: Experiment, tracker: Tracker, process: subprocess.Popen[bytes]) -> None:
+        roles = VICTIMS[self._mode]
+        role = self._random.choices([*roles], [*roles.values()])[0]
+        kill = {
+            "orchestrator": lambda: _end(process.pid),
+            "server": lambda: _end(server_of(process.pid)),
+            "worker": lambda: _end(self._one_of(experiment.workers())),
+            "watcher": lambda: _end(self._one_of(experiment.workers())),
+            "container": lambda: _end_container(self._one_of(experiment.containers())),
+            "job": lambda: _end(self._one_of(self._jobs())),
+            "mlflow": lambda: self._end_tracker(tracker),
         }[role]
-        if victim is None:
-            return
-        try:
-            os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        self.kills[role] += 1
+        self.kills[role] += kill()
+
+    def _one_of(self, found: list[Any]) -> Any:
+        return self._random.choice(found) if found else None
+
+    def _jobs(self) -> list[int]:
+        """The program of each training job that runs: the first process in its namespace, once that is made."""
+        assert self._server is not None
+        outer = [pid for job in self._server.jobs() for pid in job["pids"].values()]
+        found = [inner for pid in outer if (inner := processes.child_of(pid))]
+        return [pid for pid in found if "python" in _command(pid).partition("\0")[0]]
+
+    def _end_tracker(self, tracker: Tracker) -> bool:
+        if not tracker.is_up:
+            return False
+        tracker.kill(self._random.uniform(0, AWAY_SECONDS))
+        return True
 
 
-def torment(home: Path, kills: int, seed: int, say: Any = print) -> dict[str, Any]:
-    """Sweeps with so many kills in all; raises AssertionError where one differs from the undisturbed one."""
-    cache = home / "cache"
-    undisturbed = Experiment(home / "undisturbed", cache, epochs=EPOCHS)
-    undisturbed.finish()
-    wanted, killer, sweeps, starts, began = undisturbed.state(), Killer(seed), 0, 0, time.monotonic()
-    assert len(wanted["quality"]) == len(wanted["mlflow"]) == 12
-    while killer.kills.total() < kills:
-        experiment = Experiment(
-            home / f"sweep-{sweeps}", cache, start="spawn" if sweeps % 4 == 3 else "fork", epochs=EPOCHS
-        )
-        starts += killer.sweep(experiment, kills - killer.kills.total())
-        assert experiment.state() == wanted, f"sweep {sweeps} differs"
-        sweeps += 1
-        say(f"{sweeps} sweeps, {killer.kills.total()} kills: {dict(killer.kills)}, {starts} starts", flush=True)
-    return {
-        "kills": dict(killer.kills),
-        "sweeps": sweeps,
-        "starts": starts,
-        "runs": 12 * sweeps,
-        "seconds": round(time.monotonic() - began),
-        "seed": seed,
-    }
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return ""
+
+
+def _end(pid: int | None) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+            return True
+    return False
+
+
+def _end_container(name: str | None) -> bool:
+    command = ["docker", "kill", "--signal", "KILL", str(name)]
+    return name is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+class Trial:
+    """Experiments of one mode, and the state that all of them must come to."""
+
+    def __init__(self, home: Path, mode: Mode, seeds: int, epochs: int, server: Rehearsal | None) -> None:
+        self.home, self.mode, self._seeds, self._epochs, self.server = home, mode, seeds, epochs, server
+        self._cache = cache_in(home)
+        undisturbed = Experiment(home / "undisturbed", self._cache, seeds=seeds, epochs=epochs)
+        undisturbed.finish()
+        self._wanted = undisturbed.state()
+        assert len(self._wanted["quality"]) == len(self._wanted["mlflow"]) == self.runs
+
+    @property
+    def runs(self) -> int:
+        """In each sweep."""
+        return 2 * self._seeds
+
+    def experiment(self, name: str, **more: Any) -> Experiment:
+        there = {} if self.server is None else {**self.server.environment(), "SAGEMAKER_ROLE": self.server.role}
+        bucket = "" if self.server is None else self.server.bucket
+        variables = {**there, **more.pop("variables", {})}
+        keys = {"seeds": self._seeds, "epochs": self._epochs, "mode": self.mode, "bucket": bucket, **more}
+        return Experiment(self.home / name, self._cache, variables=variables, **keys)
+
+    def check(self, experiment: Experiment) -> None:
+        """Raises AssertionError where something is lost, twice, different or left over."""
+        assert "Traceback" not in (experiment.home / "output.txt").read_text(errors="replace"), experiment.output
+        found = experiment.state()
+        different = [key for key in self._wanted if found[key] != self._wanted[key]]
+        assert not different, f"{experiment.home.name}: {different} differ"
+        experiment.assert_nothing_is_left()
+        if self.server is not None:
+            living = [job["name"] for job in self.server.jobs() if job["pids"]]
+            assert not living, f"jobs are left: {living}"
+
+    def torment(self, kills: int, seed: int, say: Callable[..., None], seconds: float = float("inf")) -> dict[str, Any]:
+        """Sweeps with so many random kills in all, none begun after so many seconds; the tally."""
+        killer, sweeps, starts, began = Killer(self.mode, seed, self.server), 0, 0, time.monotonic()
+        while killer.kills.total() < kills and time.monotonic() < began + seconds:
+            start = "spawn" if sweeps % 4 == 3 else "fork"
+            experiment = self.experiment(f"sweep-{sweeps}", start=start)
+            with Tracker(experiment.home, self.home) as tracker:
+                experiment.variables["MLFLOW_TRACKING_URI"] = tracker.uri
+                most = min(kills - killer.kills.total(), KILLS_A_RUN * self.runs)
+                starts += killer.sweep(experiment, tracker, most)
+                tracker.wait()
+                assert experiment.begin("sync").wait(300) == 0, experiment.output
+            self.check(experiment)
+            sweeps += 1
+            say(f"{self.mode}: {sweeps} sweeps, {dict(killer.kills)}, {starts} starts", flush=True)
+        return {
+            "total": killer.kills.total(),
+            "kills": dict(killer.kills),
+            "sweeps": sweeps,
+            "starts": starts,
+            "runs": self.runs * sweeps,
+            "seconds": round(time.monotonic() - began),
+            "seed": seed,
+        }
+
+    def named(self, say: Callable[..., None]) -> dict[str, Any]:
+        """Kills once at each named place of the mode; the tally."""
+        began, points = time.monotonic(), named_places(self.mode)
+        for number, point in enumerate(points):
+            marker = self.home / f"reached-{number}"
+            place = f"{point}:{marker}"
+            inside = f'BENCHMARK_CHECKPOINT_SECONDS: "0", BENCHMARK_FAILPOINT: "{place}"'
+            variables = {"BENCHMARK_FAILPOINT": place, "BENCHMARK_CHECKPOINT_SECONDS": "0"}
+            experiment = self.experiment(f"named-{number}", variables=variables, inside=inside)
+            experiment.finish()
+            assert marker.exists(), f"nothing reached {point}"
+            self.check(experiment)
+            say(f"{self.mode}: {point}", flush=True)
+        return {"named": len(points), "points": points, "seconds": round(time.monotonic() - began)}
+
+
+def named_places(mode: Mode) -> list[str]:
+    """Those that a launch in ``mode`` comes by; inside of containers nobody is told of one, and random kills do it."""
+    others = {"fast_local": (LOCAL_ONLY, AWS_ONLY), "local": (AWS_ONLY, "job."), "aws": (LOCAL_ONLY, "server.")}[mode]
+    return [point for point in POINTS if not point.startswith(others)]
+
+
+@contextmanager
+def trial(home: Path, mode: Mode, *, seeds: int = 6, epochs: int | None = None) -> Iterator[Trial]:
+    """With the server that mode aws needs."""
+    with Rehearsal(home / "server", grace=10) if mode == "aws" else nullcontext() as server:
+        yield Trial(home, mode, seeds, epochs or EPOCHS[mode], server)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mode", choices=[*PAUSES], default="fast_local")
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--named", action="store_true", help="at each named place, instead of at random")
+    parser.add_argument("--seeds", type=int, default=6, help="half as many as the runs of a sweep")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=50.0, help="after which no other sweep is begun")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        found = torment(Path(scratch), arguments.kills, arguments.seed)
-    print(json.dumps(found))
+        epochs = 4 if arguments.named else None
+        with trial(Path(scratch), arguments.mode, seeds=arguments.seeds, epochs=epochs) as found:
+            tally = (
+                found.named(print)
+                if arguments.named
+                else found.torment(arguments.kills, arguments.seed, print, 60 * arguments.minutes)
+            )
+    tally = {"mode": arguments.mode, **tally}
+    print(json.dumps(tally))
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1))
+        arguments.json.write_text(json.dumps(tally, indent=1))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from benchmark import room
 from benchmark.rundir import NO_SPACE, Failure
-from tests.survival import Experiment
+from tests.killed_experiment import Experiment
 
 
 def test_a_directory_that_can_be_written_is_made_and_left_empty(tmp_path: Path) -> None:

@@ -5,14 +5,18 @@ from typing import Any
 
 import pytest
 
-from benchmark.failpoints import POINTS
-from tests.survival import Experiment, torment
+from tests.docker_support import CONTAINERS
+from tests.killed_experiment import Experiment, Mode
+from tests.survival import VICTIMS, named_places, trial
 
 pytestmark = pytest.mark.slow
 
-HERE = [point for point in POINTS if not point.startswith(("container.", "aws."))]
-"""Those in containers are reached in test_local.py."""
-CASES = [(point, start) for start in ("fork", "spawn") for point in HERE if start == "fork" or "server" not in point]
+CASES = [
+    (point, start)
+    for start in ("fork", "spawn")
+    for point in named_places("fast_local")
+    if start == "fork" or "server" not in point
+]
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +43,19 @@ def test_a_kill_at_any_named_place_changes_nothing(
     assert marker.exists(), f"nothing reached {point}"
     assert starts == (1 if point.startswith(("job.", "server.")) else 2)
     assert experiment.state() == wanted
+    experiment.assert_nothing_is_left()
 
 
 @pytest.mark.timeout(2400)
-def test_a_hundred_random_kills_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
-    found = torment(tmp_path, kills=100, seed=0)
-    assert sum(found["kills"].values()) >= 100
-    assert set(found["kills"]) == {"orchestrator", "server", "worker"}
+@pytest.mark.parametrize(
+    ("mode", "kills", "seeds"),
+    [("fast_local", 80, 6), pytest.param("local", 10, 1, marks=CONTAINERS), ("aws", 10, 1)],
+)
+def test_a_hundred_random_kills_lose_nothing_and_count_nothing_twice(
+    tmp_path: Path, mode: Mode, kills: int, seeds: int
+) -> None:
+    with trial(tmp_path, mode, seeds=seeds) as found:
+        tally = found.torment(kills, seed=0, say=print)
+    assert sum(tally["kills"].values()) >= kills
+    assert set(tally["kills"]) <= set(VICTIMS[mode])
+    assert "mlflow" in tally["kills"]
