@@ -15,12 +15,12 @@ quick: $(VENV)/installed
 	$(BIN)/python -m benchmark run experiments/quick.yaml
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(MEASURED)
+	$(BIN)/python -m pytest -m "not slow and not nightly" $(PARALLEL) $(MEASURED)
 
 # Everything: first the quick ones, as `make test` does, then the slow ones, and the coverage of both.
 test-all: MEASURED := --cov --cov-report=
 test-all: test
-	$(BIN)/python -m pytest -m slow $(PARALLEL) --cov --cov-append --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest -m "slow and not nightly" $(PARALLEL) --cov --cov-append --cov-report=term --cov-fail-under=90
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check
@@ -28,6 +28,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/mypy
 
 nightly: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m nightly $(PARALLEL)
 	$(BIN)/python perf/lenet.py --seeds 0 1 2
 	$(BIN)/python perf/overhead.py --runs 20 100
 	$(BIN)/python perf/packing.py

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import sqlite3
@@ -356,46 +355,6 @@ def test_a_failed_run_is_shown_with_its_reason_and_the_others_count(benchmark: C
     assert "no failed run of this kind" in benchmark("run", "--retry", "oom", code=2)
 
 
-@pytest.mark.slow
-def test_one_and_two_workers_and_a_second_time_give_the_same_bits(tmp_path: Path, cache: Path) -> None:
-    found = []
-    for name, workers in (("one", "1"), ("two", "2"), ("again", "2")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "experiments.yaml").write_text(YAML)
-        command = Command(tmp_path / name, cache)
-        command("run", "--workers", workers)
-        found.append(quality(command.leaderboard()))
-    assert found[0] == found[1] == found[2]
-    assert len(found[0]) == 2
-
-
-@pytest.mark.slow
-def test_an_orchestrator_killed_in_mid_sweep_loses_nothing_and_counts_nothing_twice(
-    tmp_path: Path, cache: Path
-) -> None:
-    yaml = YAML.replace("[0, 1]", "[0, 1, 2, 3]")
-    undisturbed, killed = (Command(tmp_path / name, cache) for name in ("undisturbed", "killed"))
-    for command in (undisturbed, killed):
-        command.home.mkdir()
-        (command.home / "experiments.yaml").write_text(yaml)
-    undisturbed("run")
-
-    process = killed.start("run")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if ": done" in line:
-            break
-    process.kill()
-    process.wait()
-    process.stdout.close()
-    killed("run")
-
-    document = killed.leaderboard()
-    assert quality(document) == quality(undisturbed.leaderboard())
-    assert [row["n_seeds"] for row in document["rows"]] == [4]
-    assert len(mlflow_runs(killed)) == 4
-
-
 def mlflow_runs(command: Command) -> set[str]:
     """The runs in MLflow that are whole, asked of the store itself."""
     import sqlite3
@@ -462,49 +421,6 @@ def test_a_primary_metric_that_is_undefined_is_no_failure(benchmark: Command) ->
     assert "no run has a result to rank" in output
 
 
-@pytest.mark.slow
-def test_a_second_run_of_the_experiment_is_told_who_holds_it(benchmark: Command) -> None:
-    (benchmark.home / "experiments.yaml").write_text(YAML.replace("epochs: 2", "epochs: 5000"))
-    process = benchmark.start("run", "--workers", "1")
-    assert process.stdout is not None
-    wait_for(iter(process.stdout), ": started")
-    output = benchmark("run", code=3)
-    assert f"process {process.pid}" in output
-    process.send_signal(signal.SIGTERM)
-    process.stdout.read()
-    process.stdout.close()
-    assert process.wait(100) == 130
-    time.sleep(0.1)
-
-
-@pytest.mark.slow
-def test_of_four_commands_at_once_one_works_and_three_name_it(benchmark: Command) -> None:
-    benchmark("plan")  # the catalogue is known before
-    processes = [benchmark.start("run") for _ in range(4)]
-    outputs = {process.pid: process.communicate(timeout=300)[0] for process in processes}
-    codes = {process.pid: process.returncode for process in processes}
-    assert sorted(codes.values()) == [0, 3, 3, 3], outputs
-    (winner,) = (pid for pid, code in codes.items() if code == 0)
-    for pid, output in outputs.items():
-        if pid != winner:
-            assert re.search(rf"process {winner} on \S+ since 20\d\d-", output)
-    assert "2 of 2 runs done" in outputs[winner]
-
-
-@pytest.mark.slow
-def test_a_fresh_python_for_each_run_gives_the_same_bits(tmp_path: Path, cache: Path) -> None:
-    found = []
-    for start in ("fork", "spawn"):
-        (tmp_path / start).mkdir()
-        yaml = YAML + f"launch: {{workers: {{count: 2, start: {start}}}}}\n"
-        (tmp_path / start / "experiments.yaml").write_text(yaml)
-        command = Command(tmp_path / start, cache)
-        command("run")
-        found.append(quality(command.leaderboard()))
-    assert found[0] == found[1]
-    assert len(found[0]) == 2
-
-
 def test_a_place_that_cannot_be_written_is_told_before_anything_runs(benchmark: Command) -> None:
     benchmark.environment["MLFLOW_TRACKING_URI"] = "sqlite:////proc/nowhere/mlflow.db"
     output = benchmark("run", code=3)
@@ -513,7 +429,7 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_runs(benchmark: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["clone", "elsewhere"])
+@pytest.mark.parametrize("place", [pytest.param("clone", marks=pytest.mark.nightly), "elsewhere"])
 def test_run_training_trains_with_no_other_argument(place: str, tmp_path: Path, cache: Path) -> None:
     command = Command(tmp_path, cache)
     directory = ROOT if place == "clone" else tmp_path

@@ -12,7 +12,7 @@ import pytest
 from benchmark.mlflow_record import Record
 from benchmark.run import Run
 from benchmark.rundir import Event, Failure, RunDir
-from tests.survival import ROOT, Experiment
+from tests.killed_experiment import ROOT, Experiment
 
 DAY = 86_400.0
 SHIFT = """

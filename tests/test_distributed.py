@@ -285,7 +285,7 @@ def test_a_network_with_auxiliary_heads_trains(base: Run, cache: Path, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.nightly)])
 def test_a_job_that_is_killed_leaves_nobody_and_goes_on_with_the_same_bits(
     start: Start, demanding: Run, data: Path, undisturbed: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,7 +317,14 @@ def test_a_job_that_is_killed_leaves_nobody_and_goes_on_with_the_same_bits(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("keys", [{}, {"accumulate": 2, "ema_decay": 0.9, "mixup": 0.2, "policy": "trivial"}], ids=str)
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param({}, marks=pytest.mark.nightly),
+        {"accumulate": 2, "ema_decay": 0.9, "mixup": 0.2, "policy": "trivial"},
+    ],
+    ids=str,
+)
 def test_processes_that_die_within_an_epoch_go_on_together_with_the_same_bits(
     keys: dict[str, object], base: Run, data: Path, tmp_path: Path
 ) -> None:
@@ -399,7 +406,7 @@ def test_a_job_that_is_asked_to_stop_stops_with_all_its_workers_and_goes_on(
 @pytest.mark.parametrize(
     ("harm", "rank", "kind", "message"),
     [
-        ("raise MemoryError('no room')", 1, "oom", "no room"),
+        pytest.param("raise MemoryError('no room')", 1, "oom", "no room", marks=pytest.mark.nightly),
         ("os.kill(os.getpid(), signal.SIGKILL)", 0, "killed", "process 0 of the run was killed"),
     ],
 )
@@ -448,6 +455,7 @@ def test_two_hosts_give_the_bits_of_one(demanding: Run, data: Path, undisturbed:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_failure_of_one_host_is_told_by_both(base: Run, data: Path, tmp_path: Path) -> None:
     entry = harmed(tmp_path, "raise ValueError('a mistake')")
     for code, rundir in two_hosts(base, data, tmp_path, entry):
@@ -466,6 +474,7 @@ launch: {{profile: false, workers: {{start: {start}}}}}
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_sweep_of_teams_forked_and_fresh(cache: Path, tmp_path: Path) -> None:
     found = []
     for start in ("fork", "spawn"):

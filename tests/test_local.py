@@ -100,6 +100,7 @@ launch: {mode: MODE, profile: false, network_isolation: ISOLATED}
 """
 
 
+@pytest.mark.nightly
 def test_pretrained_weights_reach_a_container_that_reaches_nothing_else(tmp_path: Path, cache: Path) -> None:
     found = {}
     for mode in ("fast_local", "local"):
@@ -143,6 +144,7 @@ def _points(command: Command) -> int:
         database.close()
 
 
+@pytest.mark.nightly
 def test_an_orchestrator_killed_in_mid_sweep_finds_its_container_again(
     tmp_path: Path, cache: Path, undisturbed: dict[str, Any]
 ) -> None:
@@ -166,6 +168,7 @@ def test_an_orchestrator_killed_in_mid_sweep_finds_its_container_again(
     assert ours() == []
 
 
+@pytest.mark.nightly
 def test_everything_killed_goes_on_from_the_checkpoint_with_the_same_bits(
     tmp_path: Path, cache: Path, undisturbed: dict[str, Any]
 ) -> None:
@@ -184,6 +187,7 @@ def test_everything_killed_goes_on_from_the_checkpoint_with_the_same_bits(
     assert ours() == []
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("point", ["sweep.started", "container.collected"])
 def test_a_kill_at_any_named_place_loses_nothing(tmp_path: Path, cache: Path, point: str) -> None:
     yaml = YAML.replace("MODELS", "lenet5").replace("PROFILE", "false").replace("MODE", "local")
@@ -209,6 +213,7 @@ def test_a_run_over_its_time_is_stopped_with_its_container(tmp_path: Path, cache
     assert ours() == []
 
 
+@pytest.mark.nightly
 def test_one_configuration_without_any_other_argument(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "launch" / "run_training.py"), "--execution_mode", "local_mode"],
@@ -230,6 +235,7 @@ def test_what_is_missing_is_told_before_the_first_run(tmp_path: Path, cache: Pat
     assert "no-such-image" in command("doctor", code=3)
 
 
+@pytest.mark.nightly
 def test_two_processes_and_two_hosts_train_one_run_to_the_same_bits(tmp_path: Path, cache: Path) -> None:
     """Without batch normalisation, close to what one process comes to."""
     yaml = YAML.replace("MODELS", "lenet5").replace("PROFILE", "false")

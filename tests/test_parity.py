@@ -84,6 +84,7 @@ def accuracy(model: nn.Module, data: PreparedData) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("family", FAMILIES)
 def test_five_seeds_with_augmentation_are_as_accurate_as_a_loop_over_pictures(
     family: str, data: PreparedData, capsys: pytest.CaptureFixture[str]

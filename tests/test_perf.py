@@ -30,6 +30,7 @@ def test_our_loop_is_not_far_from_one_fixed_batch_and_faster_than_pil(tmp_path):
     assert row["ratios"]["pil"] > 1.2
 
 
+@pytest.mark.nightly
 def test_a_run_is_mostly_training(tmp_path):
     (row,) = perf("evaluation.py", tmp_path, "--models", "lenet5", "--epochs", "4", "--rounds", "1", "--guard", "0.8")
     assert 0 < row["share"] < row["beside training"]
@@ -47,6 +48,7 @@ def test_metrics_are_scikit_learns_and_sooner(tmp_path):
     assert figures["bytes"] < 100e6
 
 
+@pytest.mark.nightly
 def test_the_gpu_s_script_runs_on_a_cpu(tmp_path):
     small = ["--steps", "2", "--warmup", "1", "--rounds", "1", "--size", "32", "--batch", "4", "--seconds", "1"]
     figures = perf("gpu.py", tmp_path, "--device", "cpu", "--packed", "2", *small)
@@ -55,12 +57,14 @@ def test_the_gpu_s_script_runs_on_a_cpu(tmp_path):
     assert set(figures["packed"]) == {"one by one", "2 together", "ratio"}
 
 
+@pytest.mark.nightly
 def test_a_report_of_many_runs_reads_the_predictions_of_the_best_only(tmp_path):
     figures = perf("report.py", tmp_path, "--configurations", "400", "--guard", "10")
     assert figures["runs"] == 2_000
     assert figures["report"]["bytes"] < 1e9
 
 
+@pytest.mark.nightly
 def test_statistics_keep_their_word_in_simulated_experiments(tmp_path):
     """The script fails outside of 93 to 97% and of 5% false claims, less what so few experiments leave to chance."""
     figures = perf("coverage.py", tmp_path, "--experiments", "300", "--seeds", "1", "3")

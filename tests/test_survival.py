@@ -12,7 +12,7 @@ from tests.survival import VICTIMS, named_places, trial
 pytestmark = pytest.mark.slow
 
 CASES = [
-    (point, start)
+    pytest.param(point, start, marks=pytest.mark.nightly if start == "spawn" else ())
     for start in ("fork", "spawn")
     for point in named_places("fast_local")
     if start == "fork" or "server" not in point
