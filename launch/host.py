@@ -20,6 +20,7 @@ from launch import Job, cores
 from launch.attempts import Forked, Orphan, Spawned, is_locked, locked
 from launch.order import Order
 from launch.warm import ServerDied, WarmServer
+from launch.withheld import without_secrets
 
 LOCK_SECONDS = 1.0
 """So long a new attempt waits for somebody who only looks whether the run is alive."""
@@ -74,7 +75,8 @@ class HostProcesses:
         """Starts the fork server, which becomes warm in the background."""
         if self._fork and self._server is None:
             self._servers += 1
-            self._server = WarmServer({**ALLOCATOR, **os.environ, **threads(1), **self._quiet}, self._preload)
+            environment = {**ALLOCATOR, **without_secrets(os.environ), **threads(1), **self._quiet}
+            self._server = WarmServer(environment, self._preload)
 
     def wait(self, seconds: float) -> None:
         """Returns after ``seconds``, or as soon as the fork server has something to say."""
