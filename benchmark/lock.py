@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark import plainfile
+
 PATIENCE_SECONDS = 0.3
 """For somebody who only looks who holds the experiment."""
 _HOLDER = re.compile(r"process (\d+) on (\S+) since (.+)")
@@ -57,7 +59,7 @@ def exclusive(directory: Path) -> Iterator[None]:
         Busy: another process holds it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    handle = plainfile.opened(directory / "lock", os.O_RDWR)
     try:
         try:
             _lock(handle)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
+from benchmark import plainfile
 from benchmark.rundir import RunDir
 from launch import Job, cores
 from launch.attempts import Forked, Orphan, Spawned, is_locked, locked
@@ -132,7 +133,7 @@ class HostProcesses:
 
     def _spawned(self, order: Order, lock: int) -> Job:
         command = [sys.executable, str(WORKER), str(order.attempt), ",".join(map(str, order.cores)), str(order.entry)]
-        with (order.attempt / "log.txt").open("wb") as log:
+        with os.fdopen(plainfile.opened(order.attempt / "log.txt", os.O_WRONLY | os.O_TRUNC), "wb") as log:
             process = subprocess.Popen(
                 command,
                 env=order.environment,
