@@ -79,7 +79,8 @@ def test_nothing_is_unpickled_evaluated_or_given_to_a_shell() -> None:
 @pytest.mark.parametrize(
     "text",
     ["import torch\ntorch.load(f)", "torch.load(f, weights_only=False)", "np.load(f, allow_pickle=True)",
-     "import joblib", "import pickle", "from pickle import loads", "subprocess.run(x, shell=True)", "eval(x)", "os.system('x')"],
+     "import joblib", "import pickle", "from pickle import loads", "subprocess.run(x, shell=True)",
+     "eval(x)", "os.system('x')"],
 )  # fmt: skip
 def test_the_search_itself_finds_each(text: str) -> None:
     assert list(_offences(text, "benchmark/x.py"))
