@@ -123,4 +123,4 @@ def test_of_this_project_nothing_is_found_and_offline_is_no_pass() -> None:
     assert report["findings"] == []
     assert done.returncode == 3, "nobody was asked, so it is no pass"
     licences = {each["name"]: each["licence"] for each in report["packages"]}
-    assert (licences["torch"][:3], licences["numpy"][:3]) == ("BSD", "BSD")
+    assert ("Apache" in licences["torch"], licences["numpy"][:3]) == (True, "BSD")
