@@ -114,7 +114,7 @@ class Onlooker:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._over.wait(0.3):
+        while not self._over.wait(0.5):
             self._each(Path("/proc").glob("[0-9]*/cmdline"))
             for place in self._places:
                 self._each(path for path in place.rglob("*") if path not in self._planted and not path.is_dir())
