@@ -6,7 +6,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 
 PARALLEL := --numprocesses auto
 
-.PHONY: benchmark quick test test-all lint coverage nightly clean
+.PHONY: benchmark quick test test-all lint audit coverage nightly clean
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m benchmark run experiments.yaml
@@ -26,6 +26,10 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# Licences, pins, withdrawn versions, known vulnerabilities; exit code 3 where the network was not there to ask.
+audit: $(VENV)/installed-test
+	$(BIN)/python .ci/audit.py
 
 nightly: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m nightly $(PARALLEL)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark import plainfile
+
 PATIENCE_SECONDS = 0.3
 """For somebody who only looks who holds the experiment."""
 NO_LOCKS = "choose a local disk (--results), or mount with locks (Lustre: -o flock; NFS: without nolock)"
@@ -59,7 +61,7 @@ def exclusive(directory: Path) -> Iterator[None]:
         OSError: the file system has no locks.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    handle = plainfile.opened(directory / "lock", os.O_RDWR)
     try:
         try:
             _lock(handle)

@@ -31,6 +31,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from benchmark import plainfile
 from benchmark.run import Run
 
 FailureKind = Literal["diverged", "oom", "data", "config", "error", "timeout", "killed", "stopped", "infrastructure"]
@@ -271,7 +272,8 @@ class RunDir:
         known = self.read_events()
         if any(event.epoch == each.epoch for each in known):
             return
-        with self.events_path.open("ab") as file:
+        handle = plainfile.opened(self.events_path, os.O_RDWR | os.O_APPEND)
+        with os.fdopen(handle, "ab") as file:
             file.truncate(_whole_lines(self.events_path))
             file.write(json.dumps(dataclasses.asdict(event)).encode() + b"\n")
             _flush(file)

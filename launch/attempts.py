@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark import plainfile
 from benchmark.machine import out_of_memory_kills
 from benchmark.rundir import NO_SPACE, Failure, RunDir
 from launch import JobState, processes
@@ -180,7 +181,7 @@ def locked(rundir: RunDir, patience: float = 0.0) -> Iterator[int]:
     Raises:
         BlockingIOError: an attempt at the run lives, for longer than ``patience`` seconds.
     """
-    handle = os.open(rundir.lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+    handle = plainfile.opened(rundir.lock_path, os.O_RDWR)
     try:
         _lock(handle, time.monotonic() + patience, rundir)
         yield handle

@@ -13,6 +13,7 @@ from benchmark.rundir import RunDir
 from launch import Job
 from launch.attempts import is_locked
 from launch.host import ALLOCATOR, HostProcesses, Start, threads
+from launch.withheld import without_secrets
 
 ENTRY = Path(__file__).with_name("train_models.py")
 PRELOAD = ("torch", "torch._dynamo", "torchvision", "timm", "benchmark.training.job")
@@ -50,14 +51,15 @@ class FastLocal(HostProcesses):
 def job_environment(
     run: Run, rundir: RunDir, attempt: Path, data: Path, base: Mapping[str, str], tasks: str = "train,profile"
 ) -> dict[str, str]:
-    """SageMaker's variables over ``base``, and one share of the cores for every library that would take them all.
+    """SageMaker's variables over those of ``base`` that are no secrets, and one share of the cores for every library
+    that would take them all.
 
     A job has its own working directory, so every path is absolute.
     """
     home = rundir.path.absolute()
     return {
         **ALLOCATOR,
-        **base,
+        **without_secrets(base),
         "PYTHONPATH": os.pathsep.join(str(Path(each).absolute()) for each in _path(base)),
         "SM_CHANNEL_CONFIG": str(home),
         "SM_CHANNEL_DATA": str(data.absolute()),

@@ -29,6 +29,7 @@ if __name__ == "__main__":
     # Run as a script, Python puts this folder first on the path, where `local.py` and others could shadow libraries.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from benchmark import plainfile
 from benchmark.failpoints import reach
 from launch import processes, worker
 from launch.order import Order
@@ -109,7 +110,7 @@ def _dress(order: Order) -> None:
     os.environ.clear()
     os.environ.update(order.environment)
     os.chdir(order.attempt)
-    log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    log = plainfile.opened("log.txt", os.O_WRONLY | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(log, stream)
     os.close(log)

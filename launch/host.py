@@ -15,11 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
+from benchmark import plainfile
 from benchmark.rundir import RunDir
 from launch import Job, cores
 from launch.attempts import Forked, Orphan, Spawned, is_locked, locked
 from launch.order import Order
 from launch.warm import ServerDied, WarmServer
+from launch.withheld import without_secrets
 
 LOCK_SECONDS = 1.0
 """So long a new attempt waits for somebody who only looks whether the run is alive."""
@@ -74,7 +76,8 @@ class HostProcesses:
         """Starts the fork server, which becomes warm in the background."""
         if self._fork and self._server is None:
             self._servers += 1
-            self._server = WarmServer({**ALLOCATOR, **os.environ, **threads(1), **self._quiet}, self._preload)
+            environment = {**ALLOCATOR, **without_secrets(os.environ), **threads(1), **self._quiet}
+            self._server = WarmServer(environment, self._preload)
 
     def wait(self, seconds: float) -> None:
         """Returns after ``seconds``, or as soon as the fork server has something to say."""
@@ -130,7 +133,7 @@ class HostProcesses:
 
     def _spawned(self, order: Order, lock: int) -> Job:
         command = [sys.executable, str(WORKER), str(order.attempt), ",".join(map(str, order.cores)), str(order.entry)]
-        with (order.attempt / "log.txt").open("wb") as log:
+        with os.fdopen(plainfile.opened(order.attempt / "log.txt", os.O_WRONLY | os.O_TRUNC), "wb") as log:
             process = subprocess.Popen(
                 command,
                 env=order.environment,

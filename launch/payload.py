@@ -19,6 +19,7 @@ CODE = (
     "benchmark/failpoints.py",
     "benchmark/machine.py",
     "benchmark/metric_names.py",
+    "benchmark/plainfile.py",
     "benchmark/run.py",
     "benchmark/rundir.py",
     "benchmark/weights.py",

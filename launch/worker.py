@@ -19,6 +19,7 @@ if __name__ == "__main__":
     # Run as a script, Python puts this folder first on the path, where `local.py` and others could shadow libraries.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from benchmark import plainfile
 from launch import cores
 
 EXPENDABLE = "500"
@@ -27,7 +28,8 @@ EXPENDABLE = "500"
 
 def settle(attempt: Path, own: Collection[int]) -> None:
     """Makes this process the one of an attempt, whose directory is ``attempt``."""
-    (attempt / "pid").write_text(str(os.getpid()))
+    with os.fdopen(plainfile.opened(attempt / "pid", os.O_WRONLY | os.O_TRUNC), "w") as file:
+        file.write(str(os.getpid()))
     cores.bind(own)
     faulthandler.enable()
     with contextlib.suppress(OSError):

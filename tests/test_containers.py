@@ -129,6 +129,47 @@ os._exit(0)
     assert (data / "images").read_text() == "as they were"
 
 
+def test_the_engine_itself_tells_the_limits_of_a_container_and_a_bomb_stops_at_them(rundir: RunDir, data: Path) -> None:
+    program = """
+import threading, time
+threading.stack_size(65536)
+over, started = threading.Event(), 0
+try:
+    while started < 10000:
+        threading.Thread(target=over.wait).start()
+        started += 1
+except RuntimeError:
+    pass
+over.set()
+while not pathlib.Path(os.environ["SM_CHECKPOINT_DIR"], "go").exists(): time.sleep(0.1)
+finish(threads=float(started))
+"""
+    put(rundir.checkpoint, WRITE + program)
+    job = launcher(memory_gib=0.25).submit(ODD, rundir, 1, data)
+    wait_for(lambda: len(ours(["container"])) == 1)
+    wait_for(lambda: docker("inspect", "--format", "{{.State.Running}}", ours(["container"])[0]) == ["true"])
+    found = json.loads("\n".join(docker("inspect", ours(["container"])[0])))[0]
+    (rundir.checkpoint / "go").touch()
+    end_of(job)
+    host = found["HostConfig"]
+    assert (host["Privileged"], host["CapDrop"], host["CapAdd"] or []) == (False, ["ALL"], [])
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert (host["PidsLimit"], host["Memory"], host["MemorySwap"]) == (4096, 2**28, 2**28)
+    assert not host["PidMode"]
+    assert host["IpcMode"] in ("private", "shareable")
+    assert host["NetworkMode"] == Request.read(rundir.attempt(1)).name, "its network is its own"
+    assert not found["NetworkSettings"]["Ports"], "a port is published"
+    assert "docker.sock" not in json.dumps(found["Mounts"])
+    writable = {each["Destination"] for each in found["Mounts"] if each["RW"]}
+    assert all(each.startswith("/opt/ml/") for each in writable), writable
+    assert writable & {"/opt/ml/input/data/data", "/opt/ml/input/data/config", "/opt/ml/input/data/code"} == set()
+    result = rundir.read_result()
+    assert result is not None
+    started = result.metrics["threads"]
+    assert started is not None
+    assert started < 4096
+
+
 def test_nothing_is_left_and_every_file_is_the_users_own(rundir: RunDir, data: Path) -> None:
     run(rundir, data, "(out / 'deep').mkdir(); (out / 'deep' / 'file').touch(); finish()")
     assert ours() == []

@@ -199,13 +199,14 @@ def test_a_key_of_one_process_is_no_part_of_a_run_s_identity(base: Run) -> None:
 def test_processes_that_do_not_divide_among_the_hosts_are_refused() -> None:
     hosts = Hosts.from_environment({"SM_HOSTS": '["algo-1", "algo-2"]', "SM_CURRENT_HOST": "algo-2"})
     wanted = ("--nnodes", "2", "--node-rank", "1", "--master-addr", "algo-1", "--master-port", "29400")
-    assert hosts.arguments(4) == (*wanted, "--nproc-per-node", "2")
+    meeting = Path("a b/meeting")
+    assert hosts.arguments(4, meeting) == (*wanted, "--nproc-per-node", "2")
     for wrong in (1, 3):
         with pytest.raises(TeamError, match=f"{wrong} cannot be divided among 2 hosts"):
-            hosts.arguments(wrong)
+            hosts.arguments(wrong, meeting)
     with pytest.raises(TeamError, match="SM_CURRENT_HOST is algo-3"):
         Hosts.from_environment({"SM_HOSTS": '["algo-1"]', "SM_CURRENT_HOST": "algo-3"})
-    assert "--standalone" in Hosts.from_environment({}).arguments(3)
+    assert str(meeting) in Hosts.from_environment({}).arguments(3, meeting), "on one host no port is opened"
 
 
 def test_a_failure_of_the_hosts_is_one_of_configuration(base: Run, data: Path, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ RUN = Run(DataSpec("synthetic"), "lenet5", data_digest="d" * 64, image_size=28, 
 TELL = """
 import json, os, pathlib, sys
 facts = {"cwd": os.getcwd(), "group": os.getpgrp() == os.getpid(), "session": os.getsid(0) == os.getpid(),
-         "cores": sorted(os.sched_getaffinity(0)), "argv": sys.argv, "secret": os.environ.get("SECRET"),
+         "cores": sorted(os.sched_getaffinity(0)), "argv": sys.argv,
+         "flavour": os.environ.get("FLAVOUR"), "token": os.environ.get("MY_TOKEN"),
          "threads": os.environ["OMP_NUM_THREADS"], "hash": hash("a"), "oom": open("/proc/self/oom_score_adj").read(),
          "files": sorted(os.readlink(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd")
                          if os.path.exists(f"/proc/self/fd/{each}"))}
@@ -68,7 +69,8 @@ def test_a_worker_has_its_own_session_directory_environment_cores_and_log(
     entry = script(tmp_path, TELL + "print('said', flush=True); print('wrong', file=sys.stderr)\n")
     with FastLocal(start, entry=entry, preload=("numpy",)) as launcher:
         launcher.prepare()
-        monkeypatch.setenv("SECRET", "set after the server has started")
+        monkeypatch.setenv("FLAVOUR", "set after the server has started")
+        monkeypatch.setenv("MY_TOKEN", "nobody's business")
         end_of(launcher.submit(RUN, rundir, 1, tmp_path))
     facts = json.loads((rundir.path / "facts.json").read_text())
     attempt = rundir.attempt(1)
@@ -76,7 +78,8 @@ def test_a_worker_has_its_own_session_directory_environment_cores_and_log(
     assert facts["group"]
     assert facts["session"]
     assert facts["argv"] == [str(entry)]
-    assert facts["secret"] == "set after the server has started"
+    assert facts["flavour"] == "set after the server has started"
+    assert facts["token"] is None
     assert len(facts["cores"]) == 1
     assert facts["oom"].strip() == "500"
     assert sum(str(rundir.path / "lock") in each for each in facts["files"]) == 1

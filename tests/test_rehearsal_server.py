@@ -23,6 +23,7 @@ from launch.rehearsal import faults
 from launch.rehearsal.client import NoRehearsal, Rehearsal
 from launch.rehearsal.faults import Error, Faults, Interrupt, Lost
 from launch.rehearsal.in_docker import LABEL
+from launch.rehearsal.keys import HEADER, OURSELVES
 from tests.docker_support import CONTAINERS, docker
 from tests.rehearsal_support import CHECKPOINT, GENTLE, STUBBORN, Account, account, channel, secondaries, until
 
@@ -115,7 +116,8 @@ def test_many_callers_at_a_time_are_served(quick: Account) -> None:
 
 def test_what_cannot_be_set_is_refused_with_what_can(quick: Account) -> None:
     def put(path: str, body: str) -> tuple[int, str]:
-        request = urllib.request.Request(f"{quick.rehearsal.url}/rehearsal/{path}", body.encode(), method="PUT")
+        place, key = f"{quick.rehearsal.url}/rehearsal/{path}", quick.rehearsal.environment()["AWS_ACCESS_KEY_ID"]
+        request = urllib.request.Request(place, body.encode(), {HEADER: key}, method="PUT")
         with pytest.raises(urllib.error.HTTPError) as error, urllib.request.urlopen(request, timeout=30):
             pass
         with error.value as answer:
@@ -124,6 +126,26 @@ def test_what_cannot_be_set_is_refused_with_what_can(quick: Account) -> None:
     assert put("faults", '{"trottle": 1}') == (400, f"faults: trottle: unknown; there are {', '.join(sorted(FIELDS))}")
     assert put("faults", '{"errors": [{"code": "x"}]}')[0] == put("faults", "[]")[0] == put("faults", "{")[0] == 400
     assert put("weather", "")[0] == 404
+
+
+def test_who_does_not_know_the_key_can_neither_start_a_job_nor_look_at_one(quick: Account) -> None:
+    """Another user of this machine, or a page in its browser."""
+    job = quick.request("", StoppingCondition={"MaxRuntimeInSeconds": 86400})
+    target = {"X-Amz-Target": "SageMaker.CreateTrainingJob"}
+    signature = "AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/{}/aws4_request, Signature=x"
+    strangers = [{}, *({"Authorization": signature.format(key, "sagemaker")} for key in ("rehearsal", OURSELVES, ""))]
+    for headers in strangers:
+        for path, more, body in (
+            ("", target, json.dumps(job).encode()),
+            (quick.rehearsal.bucket, {}, None),
+            ("rehearsal/calls", {HEADER: "rehearsal"}, None),
+        ):
+            asked = urllib.request.Request(f"{quick.rehearsal.url}/{path}", body, {**headers, **more})
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(asked, timeout=30)
+            assert refused.value.code == 403, (headers, path)
+            refused.value.close()
+    assert job["TrainingJobName"] not in {each["name"] for each in quick.rehearsal.jobs()}
 
 
 FIELDS = [each.name for each in faults.dataclasses.fields(Faults)]

@@ -100,14 +100,28 @@ def test_the_server_listens_on_this_machine_alone_and_answers_to_no_other_name(c
     hexadecimal = f"{port:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     assert {row[1] for row in rows if row[1].endswith(f":{hexadecimal}") and row[3] == "0A"} == {f"0100007F:{port:04X}"}
-    asked = Request(f"{base}/api/2.0/mlflow/experiments/search?max_results=1", headers={"Host": "evil.example"})
-    with pytest.raises(HTTPError) as refused:
-        urlopen(asked, timeout=10)
-    assert refused.value.code == 403
-    refused.value.close()
+    search, create = "experiments/search?max_results=1", "experiments/create"
+    foreign = {"Host": "evil.example"}, {"Host": f"evil.example:{port}"}, {"Host": f"127.0.0.1.evil.example:{port}"}
+    for headers in foreign:  # a name of somebody else's that points here (DNS rebinding)
+        assert _refused(base, search, headers), headers
+    for origin in ("https://evil.example", "null", f"http://127.0.0.1:{port}.evil.example"):  # a page in the browser
+        written = {"Origin": origin, "Content-Type": "text/plain"}
+        assert _refused(base, create, written, b'{"name": "theirs"}'), origin
+    assert not _refused(base, search, {"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"})
+    names = json.loads(urlopen(f"{base}/api/2.0/mlflow/experiments/search?max_results=100", timeout=10).read())
+    assert "theirs" not in {each["name"] for each in names["experiments"]}
     environment = next(_read(each / "environ") for each in Path("/proc").glob("[0-9]*") if _serves(each, port))
     for each in ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", "MLFLOW_DISABLE_TELEMETRY=true"):
         assert each.encode() in environment.split(b"\0")
+
+
+def _refused(base: str, what: str, headers: dict[str, str], body: bytes | None = None) -> bool:
+    try:
+        with urlopen(Request(f"{base}/api/2.0/mlflow/{what}", body, headers), timeout=10):
+            return False
+    except HTTPError as refused:
+        refused.close()
+        return refused.code == 403
 
 
 def _serves(process: Path, port: int) -> bool:

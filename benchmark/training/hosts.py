@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmark.training.failures import TeamError
 
@@ -38,8 +39,9 @@ class Hosts:
             raise TeamError(f"SM_HOSTS is {listed}, SM_CURRENT_HOST is {current}: {error}") from error
         return cls(names, own, variables.get("MASTER_ADDR", names[0]), variables.get("MASTER_PORT", PORT))
 
-    def arguments(self, processes: int) -> tuple[str, ...]:
-        """torchrun's, for so many processes in all.  On one host they meet at a free port, which torchrun finds.
+    def arguments(self, processes: int, meeting: Path) -> tuple[str, ...]:
+        """torchrun's, for so many processes in all.  On one host they meet in the file ``meeting``: torchrun would
+        listen at every address of the machine, and unpickle what whoever comes along has put there.
 
         Raises:
             TeamError: the hosts cannot have equally many.
@@ -49,6 +51,7 @@ class Hosts:
             raise TeamError(f"processes: {processes} cannot be divided among {len(self.names)} hosts")
         each = ("--nproc-per-node", str(here))
         if len(self.names) == 1:
-            return "--standalone", "--local-addr", "127.0.0.1", *each
-        meeting = ("--master-addr", self.address, "--master-port", self.port)
-        return "--nnodes", str(len(self.names)), "--node-rank", str(self.own), *meeting, *each
+            place = ("--rdzv-backend", "c10d", "--rdzv-conf", "store_type=file", "--rdzv-endpoint", str(meeting))
+            return "--nnodes", "1", "--rdzv-id", "one-host", *place, "--local-addr", "127.0.0.1", *each
+        first = ("--master-addr", self.address, "--master-port", self.port)
+        return "--nnodes", str(len(self.names)), "--node-rank", str(self.own), *first, *each

@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ from benchmark.training.share import Share
 
 PATIENCE = datetime.timedelta(minutes=10)
 FIRST_FAILURE = "benchmark/failure"
+MEETING = "BENCHMARK_MEETING"
+"""Names the file in which the processes of one host find each other; several hosts, and processes that somebody else's
+torchrun has started, meet at ``MASTER_ADDR`` and ``MASTER_PORT``."""
 LOSS = re.compile(r"gloo|NCCL|Connection (closed|reset)|Broken pipe|[Tt]imed out")
 """In the message of an error that has no type of its own."""
 T = TypeVar("T")
@@ -61,10 +64,7 @@ class Ranks:
         rank, size, local, local_size, port = (int(variables[name]) for name in names)
         if size != processes:
             raise TeamError(f"processes: the run wants {processes}, torchrun has started {size}")
-        hosting = rank == 0 and variables.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-        store = dist.TCPStore(  # type: ignore[attr-defined]  # it is not in __all__
-            variables["MASTER_ADDR"], port, is_master=hosting, timeout=PATIENCE
-        )
+        store = _file_store(variables[MEETING]) if MEETING in variables else _tcp_store(rank, port, variables)
         meeting = PrefixStore("benchmark/group", store)
         dist.init_process_group("gloo", store=meeting, rank=rank, world_size=size, timeout=PATIENCE)
         return cls(rank, size, local, local_size, store)
@@ -153,3 +153,17 @@ def _is_loss(error: BaseException) -> bool:
 
 def _read(document: bytes) -> Failure:
     return Failure(**json.loads(document))
+
+
+def _file_store(path: str) -> Store:
+    store = dist.FileStore(path)  # type: ignore[attr-defined]  # it is not in __all__
+    store.set_timeout(PATIENCE)
+    return cast(Store, store)
+
+
+def _tcp_store(rank: int, port: int, variables: Mapping[str, str]) -> Store:
+    hosting = rank == 0 and variables.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    store = dist.TCPStore(  # type: ignore[attr-defined]  # it is not in __all__
+        variables["MASTER_ADDR"], port, is_master=hosting, timeout=PATIENCE
+    )
+    return cast(Store, store)

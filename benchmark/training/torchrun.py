@@ -26,6 +26,7 @@ from benchmark.training.failures import SECONDARY, Stopped
 from benchmark.training.hosts import Hosts
 from benchmark.training.lifeline import SESSION, tie
 from benchmark.training.places import Places
+from benchmark.training.ranks import MEETING
 
 LOOK_SECONDS, LOOKS = 0.5, 30
 """Between looks at the kernel's count of kills for want of memory, and how many are remembered: torchrun needs some
@@ -33,6 +34,8 @@ seconds to end when a worker was killed."""
 STOP_SECONDS = "4"
 """So long torchrun waits for workers that are to stop.  Whoever asked the job waits 10 s before it kills."""
 GIVE_UP_SECONDS = 7.0
+LOOPBACK = ("lo", "lo0")
+"""On Linux, on macOS."""
 
 
 def train_together(run: Run, places: Places, variables: Mapping[str, str]) -> Failure | None:
@@ -43,13 +46,15 @@ def train_together(run: Run, places: Places, variables: Mapping[str, str]) -> Fa
         Stopped: the job was asked to stop.
     """
     hosts = Hosts.from_environment(variables)
-    command = [sys.executable, "-P", "-m", "torch.distributed.run", *hosts.arguments(run.processes)]
+    meeting = places.ranks / "torchrun"
+    command = [sys.executable, "-P", "-m", "torch.distributed.run", *hosts.arguments(run.processes, meeting)]
     command += ["--log-dir", str(places.message.parent / "torchrun"), str(Path(sys.argv[0]).resolve())]
     shutil.rmtree(places.ranks, ignore_errors=True)
+    places.ranks.mkdir(parents=True)
     # Its own group: it is told once to stop, by the job, and not a second time while it tells its workers.
     with subprocess.Popen(
         command,
-        env={**_network(variables, hosts), **variables, **_supervised()},
+        env={**_network(variables, hosts), **variables, **_supervised(), **_private(places, hosts)},
         process_group=0,
         preexec_fn=partial(tie, os.getpid()),
     ) as process:
@@ -147,9 +152,16 @@ def _supervised() -> dict[str, str]:
     return {**session, **quiet, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": STOP_SECONDS}
 
 
-def _network(variables: Mapping[str, str], hosts: Hosts) -> dict[str, str]:
-    """Between hosts: the interface that SageMaker names, if it is there; local mode names one that is not."""
-    name = variables.get("SM_NETWORK_INTERFACE_NAME")
-    if not name or len(hosts.names) == 1 or name not in [each for _, each in socket.if_nameindex()]:
+def _private(places: Places, hosts: Hosts) -> dict[str, str]:
+    """On one host nobody has to be reached through a network, and nobody else is to reach the processes."""
+    if len(hosts.names) > 1:
         return {}
-    return dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), name)
+    return {MEETING: str(places.ranks / "processes"), "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+
+
+def _network(variables: Mapping[str, str], hosts: Hosts) -> dict[str, str]:
+    """On one host the loopback interface.  Between hosts the one that SageMaker names, if it is there; local mode names
+    one that is not."""
+    wanted = LOOPBACK if len(hosts.names) == 1 else (variables.get("SM_NETWORK_INTERFACE_NAME"),)
+    name = next((each for _, each in socket.if_nameindex() if each in wanted), None)
+    return dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), name) if name else {}

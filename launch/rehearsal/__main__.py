@@ -1,7 +1,7 @@
 """The command line of the rehearsal: ``python -m launch.rehearsal --directory DIR``.
 
-One line of JSON on standard output tells when it listens, and where.  It ends, with all its jobs, on TERM and INT, and
-with ``--with-parent`` when the process that started it has ended.
+One line of JSON on standard output tells when it listens, where, and which access key its callers need.  It ends, with
+all its jobs, on TERM and INT, and with ``--with-parent`` when the process that started it has ended.
 """
 
 from __future__ import annotations

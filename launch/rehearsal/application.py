@@ -12,11 +12,13 @@ from launch.rehearsal.answers import AwsError
 from launch.rehearsal.calls import Call, Calls, parse
 from launch.rehearsal.chance import Chance
 from launch.rehearsal.control import Control
+from launch.rehearsal.keys import Keys
 from launch.rehearsal.operations import Operations
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 MOST_READ = 1 << 20
 """Longer bodies are objects of S3, and not looked into."""
+STRANGER = "this rehearsal answers to the access key that it was started with, and to no other"
 ROLES = ("s3", "logs")
 """What SageMaker uses with the role of a job."""
 
@@ -24,11 +26,15 @@ ROLES = ("s3", "logs")
 class Application:
     """What the server calls for every request."""
 
-    def __init__(self, moto: Wsgi, operations: Operations, control: Control, calls: Calls, chance: Chance) -> None:
+    def __init__(
+        self, moto: Wsgi, operations: Operations, control: Control, calls: Calls, chance: Chance, keys: Keys
+    ) -> None:
         self._moto, self._operations, self._control = moto, operations, control
-        self._calls, self._chance = calls, chance
+        self._calls, self._chance, self._keys = calls, chance, keys
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        if not self._keys.admit(environ):
+            return answers.as_json(start, {"__type": "AccessDenied", "message": STRANGER}, 403)
         if environ["PATH_INFO"].startswith("/rehearsal/") and "HTTP_AUTHORIZATION" not in environ:
             return self._control(environ, start)
         body = _body(environ)

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-OURSELVES = "REHEARSALITSELF"
-"""The access key of the server's own requests, which stand for those that SageMaker makes in AWS."""
+from launch.rehearsal.keys import OURSELVES
+
 ACCOUNT = "123456789012"
 _SUBRESOURCES = {
     "acl": "Acl", "cors": "BucketCors", "encryption": "BucketEncryption", "lifecycle": "BucketLifecycleConfiguration",
@@ -79,7 +79,7 @@ def parse(environ: Mapping[str, Any], body: bytes) -> Call:
     """The call that a request makes; ``body`` is needed where the operation or its resources are in it."""
     key, region, service = _scope(environ.get("HTTP_AUTHORIZATION", ""))
     target = environ.get("HTTP_X_AMZ_TARGET", "")
-    by = "service" if key == OURSELVES else "caller"
+    by = "service" if key.startswith(OURSELVES) else "caller"
     method, prefix = environ["REQUEST_METHOD"], ""
     if target:
         protocol, operation = "json", target.rpartition(".")[2]

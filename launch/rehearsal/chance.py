@@ -36,7 +36,7 @@ class Chance:
             self._calls: Counter[str] = Counter()
             self._created = 0
             self._interrupted: Counter[str] = Counter()
-            self._throws = random.Random(faults.seed)  # noqa: S311
+            self._throws = random.Random(faults.seed)  # noqa: S311 - to be repeated
 
     def call(self, service: str, operation: str) -> Verdict:
         """Counts a call and judges it."""
@@ -79,4 +79,4 @@ class Chance:
         return since >= 0 and (not error.times or since < error.times)
 
     def _hits(self, kind: str, job: str, share: float) -> bool:
-        return random.Random(f"{self.faults.seed} {kind} {job}").random() < share  # noqa: S311
+        return random.Random(f"{self.faults.seed} {kind} {job}").random() < share  # noqa: S311 - the same

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from launch.rehearsal.faults import Faults
+from launch.rehearsal.keys import HEADER
 
 START_SECONDS = 120.0
 END_SECONDS = 30.0
@@ -50,7 +51,7 @@ class Rehearsal:
         options["mirror-seconds"] = mirror_seconds
         self._options = [*(f"--{name}={value}" for name, value in options.items()), *arguments]
         self._process: subprocess.Popen[str] | None = None
-        self.url = self.bucket = self.role = ""
+        self.url = self.bucket = self.role = self._key = ""
 
     def __enter__(self) -> Self:
         """Raises:
@@ -100,7 +101,7 @@ class Rehearsal:
         direct = ",".join(filter(None, [os.environ.get("NO_PROXY"), os.environ.get("no_proxy"), "127.0.0.1"]))
         return {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "rehearsal",
+            "AWS_ACCESS_KEY_ID": self._key,
             "AWS_SECRET_ACCESS_KEY": "rehearsal",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_REGION": "us-east-1",
@@ -125,7 +126,8 @@ class Rehearsal:
         self._ask("PUT", "faults", faults.to_json().encode())
 
     def _ask(self, method: str, what: str, body: bytes | None = None) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self.url}/rehearsal/{what}", data=body, method=method)  # noqa: S310
+        place, mine = f"{self.url}/rehearsal/{what}", {HEADER: self._key}
+        request = urllib.request.Request(place, data=body, method=method, headers=mine)  # noqa: S310 - our own server
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=60) as answer:
             found: dict[str, Any] = json.load(answer)
@@ -144,6 +146,7 @@ class Rehearsal:
             raise NoRehearsal(f"the rehearsal did not come up (exit code {process.returncode}):\n{self._tail()}")
         found = json.loads(line)
         self.url, self.bucket, self.role = found["url"], found["bucket"], found["role"]
+        self._key = found["access_key"]
 
     def _tail(self) -> str:
         path = self._directory / "server.log"

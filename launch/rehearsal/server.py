@@ -24,6 +24,7 @@ from launch.rehearsal.executors import Settings, load
 from launch.rehearsal.faults import Faults
 from launch.rehearsal.inputs import check
 from launch.rehearsal.instances import Instances
+from launch.rehearsal.keys import Keys
 from launch.rehearsal.life import Lives
 from launch.rehearsal.operations import Operations
 from launch.rehearsal.storage import Clients, Storage
@@ -56,7 +57,8 @@ class Server:
         executor.check()
         self._http = make_server(ADDRESS, port, self._answer, threaded=True, request_handler=_Handler)
         self.url = f"http://{ADDRESS}:{self._http.server_port}"
-        self._clients = Clients(self.url)
+        self._keys = Keys()
+        self._clients = Clients(self.url, self._keys.service)
         self._settings, self._storage = settings, Storage(self._clients)
         services = Services(settings, clock, chance, self._clients, self._storage, executor)
         instances = Instances(chance, clock)
@@ -66,18 +68,19 @@ class Server:
         )
         control = Control(self._operations, calls, chance)
         moto = DomainDispatcherApplication(create_backend_app)
-        self._application = Application(moto, self._operations, control, calls, chance)
+        self._application = Application(moto, self._operations, control, calls, chance, self._keys)
 
     def serve(self) -> None:
         """Answers requests until the process ends."""
         self._http.serve_forever()
 
     def prepare(self) -> dict[str, str]:
-        """Makes a bucket and a role, while :meth:`serve` runs in another thread: how they are called."""
+        """Makes a bucket and a role, while :meth:`serve` runs in another thread: how they are called, and the
+        access key that callers need."""
         self._clients.get("s3").create_bucket(Bucket=BUCKET)
         role = self._clients.get("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(_TRUST))
         self._calls.clear()
-        return {"url": self.url, "bucket": BUCKET, "role": role["Role"]["Arn"]}
+        return {"url": self.url, "bucket": BUCKET, "role": role["Role"]["Arn"], "access_key": self._keys.caller}
 
     def close(self) -> None:
         """Kills the jobs, and listens no more."""
