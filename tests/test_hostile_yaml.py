@@ -38,7 +38,7 @@ BOMBS = {
     ),
     "many samples": (DRAWN.format("20000"), ""),
     "far too many samples": (DRAWN.format("1000000000"), "samples must be"),
-    "samples of two values": (DRAWN.format("20000").replace("1e-9", "0.99999"), "only 1 "),
+    "samples of two values": (DRAWN.format("20000").replace("[1e-9, 1]", "[0.1, 0.11]"), "only 101 "),
     "patterns times cells": (MANY + f"exclude: [{listed(f'{{seed: {i}}}' for i in range(4900))}]", "compared with"),
     "patterns times cells, as many as may be": (
         MANY + f"exclude: [{listed([THREE] * 7)}]", "this exclude matches no cell",
