@@ -39,6 +39,8 @@ nightly: $(VENV)/installed-test
 	$(BIN)/python perf/coverage.py
 	$(BIN)/python perf/report.py
 	$(BIN)/python tests/survival.py --kills 500 --seed 1
+	$(BIN)/python tests/fuzz_yaml.py --texts 1000000 --seed 1
+	$(BIN)/python tests/fuzz_images.py --mutations 100000 --seed 1
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
