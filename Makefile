@@ -43,6 +43,7 @@ nightly: $(VENV)/installed-test
 	$(BIN)/python perf/larger_than_memory.py
 	$(BIN)/python perf/coverage.py
 	$(BIN)/python perf/report.py
+	$(BIN)/python perf/soak.py
 	$(BIN)/python tests/survival.py --kills 800 --seed 1
 	$(BIN)/python tests/survival.py --mode local --kills 100 --seeds 1 --seed 1
 	$(BIN)/python tests/survival.py --mode aws --kills 100 --seeds 1 --seed 1
@@ -50,6 +51,8 @@ nightly: $(VENV)/installed-test
 	$(BIN)/python tests/survival.py --mode aws --named --seeds 1
 	$(BIN)/python tests/two_at_once.py --rounds 10
 	$(BIN)/python tests/determinism.py
+	$(BIN)/python tests/fuzz_yaml.py --texts 1000000 --seed 1
+	$(BIN)/python tests/fuzz_images.py --mutations 100000 --seed 1
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

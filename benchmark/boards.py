@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ def board(plan: Plan, command: str) -> Leaderboard:
         UsageProblem: nothing has run yet.
     """
     must_have_run(plan)
-    with _opened(plan.directory) as journal:
+    with Journal.read(plan.directory) as journal:
         return leaderboard(plan, journal, command, None)
 
 
@@ -38,12 +36,12 @@ def kept(directory: Path) -> Leaderboard:
     """
     path = directory / "experiment.yaml"
     try:
-        with _opened(directory) as journal:
+        with Journal.read(directory) as journal:
             found = entries(journal.planned(), journal)
         if not found or not path.exists():
             raise UsageProblem(f"nothing has run yet in {directory}: a sweep may be about to begin")
         return build(found, _header(directory, told(path.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenFile(f"{path}: not what a sweep of this program writes there: {error}") from error
 
 
@@ -62,12 +60,3 @@ def _data(path: Path) -> tuple[DataSummary, ...]:
         return ()
     sets = json.loads(path.read_text(encoding="utf-8"))["data"]
     return tuple(DataSummary(each["label"], each["digest"], tuple(each["classes"]), each["sizes"]) for each in sets)
-
-
-@contextmanager
-def _opened(directory: Path) -> Iterator[Journal]:
-    journal = Journal(directory)
-    try:
-        yield journal
-    finally:
-        journal.close()

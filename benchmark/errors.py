@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 
+from benchmark.visible import visible
+
 CODES = {
     "benchmark.config.problems:ConfigError": 2,
     "benchmark.data.datacache:DataError": 2,
@@ -29,7 +31,7 @@ def message(error: BaseException) -> str:
     """What a user is told of an expected error."""
     text = str(error) or type(error).__name__
     full = "disk is full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    return f"{text}: free some space and run again; nothing that is done is lost" if full else text
+    return visible(f"{text}: free some space and run again; nothing that is done is lost" if full else text)
 
 
 def exit_code(error: BaseException) -> int | None:

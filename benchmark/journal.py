@@ -2,24 +2,28 @@
 
 Run directories are the truth; the journal says which of them count, indexes their results so that a report needs one
 query, and holds the UUID of each run's MLflow run before that run is created.  One process writes it (the sweep, under
-the experiment's lock); others may read it at any time.
+the experiment's lock); others may read it at any time, with :meth:`Journal.read`, which changes nothing and works in a
+directory that cannot be written.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
 import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from benchmark.run import Run
-from benchmark.rundir import Failure, Result, RunDir
+from benchmark.rundir import Failure, Result, RunDir, check_numbers
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -98,7 +102,45 @@ class Journal:
             self._db.execute("PRAGMA synchronous=FULL")
             self._migrate()
         except sqlite3.DatabaseError as error:
-            raise JournalError(f"{self._path}: {error}; move it away to start afresh") from error
+            raise JournalError(_told(self._path, error)) from error
+
+    @classmethod
+    @contextmanager
+    def read(cls, directory: Path) -> Iterator[Journal]:
+        """The journal, to look at only, for as long as the block lasts.
+
+        Where the directory cannot be written, SQLite cannot share what a writer has not yet put into the file
+        (``journal.db-wal``): a copy is read.
+
+        Raises:
+            JournalError: there is no journal of this version, or what stands in it is not what this program writes.
+        """
+        journal = cls.__new__(cls)
+        journal.directory, journal._path = directory, directory / "journal.db"
+        with ExitStack() as stack:
+            try:
+                journal._look(stack)
+                yield journal
+            except sqlite3.DatabaseError as error:
+                raise JournalError(_told(journal._path, error)) from error
+
+    def _look(self, stack: ExitStack) -> None:
+        """Opens the file, or a copy, for as long as ``stack`` does."""
+        try:
+            place = self._path if os.access(self.directory, os.W_OK) else _copied(self._path, stack)
+        except OSError as error:
+            raise JournalError(_told(self._path, error)) from error
+        self._db = sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro", isolation_level=None, timeout=30, uri=True)
+        stack.callback(lambda: self.close())
+        self._db.row_factory = sqlite3.Row
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and not self._db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+            self._db.close()  # a sweep is about to begin
+            self._db = sqlite3.connect(":memory:", isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            self._migrate()
+        else:
+            self._check_version(version)
 
     def close(self) -> None:
         self._db.close()
@@ -123,7 +165,8 @@ class Journal:
     def planned(self) -> tuple[Run, ...]:
         """The runs of the current plan, in order."""
         rows = self._db.execute("SELECT document FROM runs WHERE position IS NOT NULL ORDER BY position")
-        return tuple(Run.from_json(json.loads(row["document"])) for row in rows)
+        with self._understood():
+            return tuple(Run.from_json(json.loads(row["document"])) for row in rows)
 
     def begin(self, run: Run) -> int:
         """Writes down the intent to start an attempt, before it starts: its number, from 1."""
@@ -190,7 +233,8 @@ class Journal:
         rows = self._db.execute(
             "SELECT o.*, (SELECT COUNT(*) FROM attempts a WHERE a.run_id = o.run_id) AS attempts FROM outcomes o"
         )
-        return {row["run_id"]: _outcome(row) for row in rows}
+        with self._understood():
+            return {row["run_id"]: _outcome(row) for row in rows}
 
     def finished(self) -> list[dict[str, Any]]:
         """The documents (:meth:`Run.to_json`) of all runs that ever had a result, of the latest first."""
@@ -198,12 +242,14 @@ class Journal:
             "SELECT r.document FROM runs r JOIN outcomes o USING (run_id) WHERE o.status = 'done' "
             "ORDER BY o.recorded DESC"
         )
-        return [json.loads(row["document"]) for row in rows]
+        with self._understood():
+            return [_mapping(row["document"]) for row in rows]
 
     def documents(self) -> dict[str, dict[str, Any]]:
         """Run id -> document (:meth:`Run.to_json`) of every run that was ever planned."""
         rows = self._db.execute("SELECT run_id, document FROM runs ORDER BY position IS NULL, position, run_id")
-        return {row["run_id"]: json.loads(row["document"]) for row in rows}
+        with self._understood():
+            return {row["run_id"]: _mapping(row["document"]) for row in rows}
 
     def forget(self, run_ids: Iterable[str]) -> None:
         """Knows nothing of these runs any more."""
@@ -240,11 +286,26 @@ class Journal:
                 for statement in SCHEMA.split(";\n"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        if version not in (0, SCHEMA_VERSION):
+        if version != 0:
+            self._check_version(version)
+
+    def _check_version(self, version: int) -> None:
+        if version != SCHEMA_VERSION:
             raise JournalError(
                 f"{self._path}: version {version}; this program reads {SCHEMA_VERSION}; "
                 "use the program that wrote it, or move it away to start afresh"
             )
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Around the decoding of rows, which somebody may have edited."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise JournalError(
+                f"{self._path}: a row is not what this program writes: {error}; restore the file from a copy, "
+                "or move it away to start afresh (the run directories stay)"
+            ) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -257,11 +318,32 @@ class Journal:
         self._db.execute("COMMIT")
 
 
+def _told(path: Path, error: Exception) -> str:
+    return f"{path}: {error}; restore it from a copy, or move it away to start afresh (the run directories stay)"
+
+
+def _copied(path: Path, stack: ExitStack) -> Path:
+    """A copy of the journal in a private directory that goes with ``stack``."""
+    place = Path(stack.enter_context(TemporaryDirectory(prefix="journal-")))
+    for name in (path.name, f"{path.name}-wal"):
+        if path.with_name(name).exists():
+            shutil.copyfile(path.with_name(name), place / name)
+    return place / path.name
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    return document
+
+
 def _outcome(row: sqlite3.Row) -> Outcome:
-    document: dict[str, Any] = json.loads(row["document"])
-    profile = json.loads(row["profile"])
+    document, profile = _mapping(row["document"]), _mapping(row["profile"])
+    check_numbers("profile", profile)
     if row["status"] == "done":
-        result = Result(**{**document, "notes": tuple(document["notes"])})
+        result = Result(**document)
+        result = dataclasses.replace(result, notes=tuple(result.notes))
         return Outcome("done", result, None, profile, row["attempts"])
     return Outcome("failed", None, Failure(**document), profile, row["attempts"])
 

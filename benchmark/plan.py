@@ -110,11 +110,8 @@ def _read_journal(directory: Path) -> tuple[dict[str, Outcome], list[dict[str, A
     """The journal's outcomes and finished runs, or nothing where there is no journal yet."""
     if not (directory / "journal.db").exists():
         return {}, []
-    journal = Journal(directory)
-    try:
+    with Journal.read(directory) as journal:
         return journal.outcomes(), journal.finished()
-    finally:
-        journal.close()
 
 
 @cache

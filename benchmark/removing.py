@@ -100,11 +100,8 @@ def _names(plan: Plan, names: Mapping[str, str]) -> dict[str, str]:
     """Of every run that the journal knows."""
     if not (plan.directory / "journal.db").exists():
         raise UsageProblem(f"nothing has run yet in {plan.directory}")
-    journal = Journal(plan.directory)
-    try:
+    with Journal.read(plan.directory) as journal:
         documents = journal.documents()
-    finally:
-        journal.close()
     return {run_id: names.get(run_id) or _name(document) for run_id, document in documents.items()}
 
 

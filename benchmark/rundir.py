@@ -21,12 +21,13 @@ import os
 import secrets
 import shutil
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar, get_args
-from zipfile import BadZipFile
+from zipfile import ZIP_STORED, BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +38,14 @@ from benchmark.run import Run
 FailureKind = Literal["diverged", "oom", "data", "config", "error", "timeout", "killed", "stopped", "infrastructure"]
 NO_SPACE = "no space left"
 """In the message of a failure that a full disk caused."""
+REMEDY = "restore it from a copy, or `rm` the run, and `run` makes it again"
 SCHEMA_VERSION = 1
 OUTPUTS = ("predictions.npz", "evaluation.json", "profile.json", "failure.json", "result.json")
 """What a job writes beside its model and its checkpoints, in this order."""
 T = TypeVar("T")
+_LARGEST = 1e300
+_BROKEN = (OSError, KeyError, ValueError, TypeError, AttributeError, EOFError, MemoryError, BadZipFile, zlib.error)
+"""What numpy and zipfile raise for a file that is none of theirs."""
 
 
 class BrokenFile(Exception):
@@ -56,6 +61,12 @@ class Event:
     step: int
     time: float
     metrics: Mapping[str, float | None]
+
+    def __post_init__(self) -> None:
+        _whole("epoch", self.epoch)
+        _whole("step", self.step)
+        _finite("time", self.time)
+        check_numbers("metrics", self.metrics)
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,20 @@ class Result:
     """SHA-256 of ``model.safetensors``, hexadecimal; empty in results of before it was told."""
     schema_version: int = SCHEMA_VERSION
 
+    def __post_init__(self) -> None:
+        """A file may have been edited, or the journal."""
+        _text("run_id", self.run_id)
+        check_numbers("metrics", self.metrics)
+        _texts("undefined", self.undefined)
+        _whole("best_epoch", self.best_epoch)
+        _whole("epochs", self.epochs)
+        _finite("started", self.started)
+        _finite("finished", self.finished)
+        _text("architecture", self.architecture)
+        _environment(self.environment)
+        if not isinstance(self.notes, tuple | list) or not all(isinstance(each, str) for each in self.notes):
+            raise ValueError("notes are not texts")
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -95,6 +120,11 @@ class Failure:
     def __post_init__(self) -> None:
         if self.kind not in get_args(FailureKind):
             raise ValueError(f"unknown failure kind {self.kind!r}")
+        _text("message", self.message)
+        _text("traceback", self.traceback)
+        _finite("time", self.time)
+        if self.step is not None:
+            _whole("step", self.step)
 
 
 @dataclass(frozen=True)
@@ -291,8 +321,10 @@ class RunDir:
         whole = text[: text.rfind(b"\n") + 1].splitlines()
         try:
             return tuple(Event(**json.loads(line)) for line in whole)
-        except (ValueError, TypeError) as error:
-            raise BrokenFile(f"{self.events_path}: not a list of epochs: {error}") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise BrokenFile(
+                f"{self.events_path}: not a list of epochs: {error}; move it away, and the run has no curve"
+            ) from error
 
     def write_evaluation(self, evaluation: Mapping[str, Evaluation], classes: tuple[str, ...]) -> None:
         """``evaluation`` maps ``val`` and ``test`` to what their figures are drawn from."""
@@ -305,7 +337,7 @@ class RunDir:
         document = _read_json(path)
         try:
             return {name: _evaluation(each) for name, each in document["splits"].items()}
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BrokenFile(f"{path}: not an evaluation: {error}") from error
 
     def write_predictions(self, predictions: Mapping[str, Predictions], classes: tuple[str, ...]) -> None:
@@ -320,18 +352,20 @@ class RunDir:
     def read_predictions(self, split: str) -> Predictions:
         path = self.path / "predictions.npz"
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return Predictions(file[f"{split}_ids"], file[f"{split}_labels"], file[f"{split}_log_probs"])
-        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+            with path.open("rb") as opened, _plain(np.load(opened, allow_pickle=False)) as file:
+                found = Predictions(file[f"{split}_ids"], file[f"{split}_labels"], file[f"{split}_log_probs"])
+            _check_predictions(found)
+            return found
+        except _BROKEN as error:
             raise BrokenFile(f"{path}: not predictions for {split!r}: {error}") from error
 
     def read_classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the columns of ``log_probs``."""
         path = self.path / "predictions.npz"
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return tuple(file["classes"].tolist())
-        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+            with path.open("rb") as opened, _plain(np.load(opened, allow_pickle=False)) as file:
+                return tuple(map(str, file["classes"].tolist()))
+        except _BROKEN as error:
             raise BrokenFile(f"{path}: names no classes: {error}") from error
 
     def write_profile(self, profile: Mapping[str, float | None]) -> None:
@@ -349,7 +383,9 @@ class RunDir:
         if not path.exists():
             return {}
         try:
-            return dict(_read_json(path)["metrics"])
+            metrics = dict(_read_json(path)["metrics"])
+            check_numbers("metrics", metrics)
+            return metrics
         except (KeyError, TypeError, ValueError) as error:
             raise BrokenFile(f"{path}: not a profile: {error}") from error
 
@@ -402,7 +438,7 @@ def _whole_lines(path: Path) -> int:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BrokenFile(f"{path}: cannot be read: {error}") from error
     if not isinstance(document, dict):
         raise BrokenFile(f"{path}: not a JSON object")
@@ -421,7 +457,64 @@ def read_record(path: Path, kind: type[T]) -> T:
     try:
         return kind(**document)
     except (TypeError, ValueError) as error:
-        raise BrokenFile(f"{path}: not a {kind.__name__}: {error}") from error
+        raise BrokenFile(f"{path}: not a {kind.__name__}: {error}; {REMEDY}") from error
+
+
+def _text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")
+
+
+def _whole(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise ValueError(f"{name} is no whole number")
+
+
+def _finite(name: str, value: object) -> None:
+    """NaN is not between the two either."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -_LARGEST < value < _LARGEST:
+        raise ValueError(f"{name} is no finite number")
+
+
+def check_numbers(name: str, values: object) -> None:
+    """
+    Raises:
+        ValueError: it is no mapping to finite numbers or ``None``.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{name} are no mapping")
+    for key, each in values.items():
+        if each is not None:
+            _finite(f"{name}: {key}", each)
+
+
+def _texts(name: str, values: object) -> None:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{name} is no mapping")
+    for key, each in values.items():
+        _text(f"{name}: {key}", each)
+
+
+def _environment(values: object) -> None:
+    if not isinstance(values, Mapping) or not all(isinstance(each, str | int | float) for each in values.values()):
+        raise ValueError("environment is no mapping to texts and numbers")
+
+
+def _plain(file: Any) -> Any:
+    """An archive as we write them, not compressed: what is compressed may be a thousand times as large."""
+    if not all(each.compress_type == ZIP_STORED for each in file.zip.infolist()):
+        raise ValueError("compressed, which this program never writes")
+    return file
+
+
+def _check_predictions(found: Predictions) -> None:
+    ids, labels, log_probs = found.ids, found.labels, found.log_probs
+    if (ids.dtype.kind, labels.dtype.kind, log_probs.dtype.kind) != ("U", "i", "f"):
+        raise ValueError("ids, labels and log-probabilities of other types")
+    if log_probs.ndim != 2 or not log_probs.shape[1] or not ids.shape == labels.shape == log_probs.shape[:1]:
+        raise ValueError(f"shapes that do not fit: {ids.shape}, {labels.shape}, {log_probs.shape}")
+    if labels.size and not 0 <= labels.min() <= labels.max() < log_probs.shape[1]:
+        raise ValueError("labels of classes that there are not")
 
 
 def _evaluation(document: Mapping[str, Any]) -> Evaluation:

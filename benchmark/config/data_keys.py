@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmark.config.document import Document, Node
 from benchmark.config.keys import Given, Keys, fields_of
+from benchmark.config.paths import under
 from benchmark.config.problems import Mark, Problems, choose, shown
 from benchmark.data.address import EXAMPLE, SCHEME, Address
 from benchmark.run import DataSpec, Run
@@ -128,7 +129,7 @@ def absolute(path: str, base: Path) -> str:
     without a slash at its end."""
     if path.startswith(SCHEME):
         return path.rstrip("/")
-    return os.path.abspath(base / Path(path).expanduser())  # noqa: PTH100 - Path.resolve would follow links
+    return os.path.abspath(under(base, path))  # noqa: PTH100 - Path.resolve would follow links
 
 
 def schema_of_data() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config.document import Document, KeyPath, Node
+from benchmark.config.paths import under
 from benchmark.config.problems import ConfigError, Mark, shown
 
 KEY = "extends"
@@ -43,14 +44,25 @@ def extended(document: Document, read: Read, above: tuple[Path, ...] = ()) -> Do
 def _path(node: Node, here: Path, above: tuple[Path, ...]) -> Path:
     if not isinstance(node.value, str) or not node.value:
         raise ConfigError([node.mark.problem(f"extends must be the path of a YAML file, not {shown(node.value)}")])
-    path = here.parent / Path(node.value).expanduser()
-    if any(path.resolve() == each.resolve() for each in (here, *above)):
+    path = under(here.parent, node.value)
+    if _is_any(path, (here, *above), node.mark):
         raise ConfigError([node.mark.problem(f"{node.value} extends itself")])
     if len(above) >= MAX_DEPTH:
         raise ConfigError([node.mark.problem(f"more than {MAX_DEPTH} files extend one another")])
     if path.exists() and not path.is_file():
         raise ConfigError([node.mark.problem(f"{node.value} is not a file")])
     return path
+
+
+def _is_any(path: Path, others: tuple[Path, ...], mark: Mark) -> bool:
+    """
+    Raises:
+        ConfigError: no path can be like this.
+    """
+    try:
+        return path.exists() and any(path.resolve() == each.resolve() for each in others)
+    except OSError as error:  # a name that is too long
+        raise ConfigError([mark.problem(f"{shown(str(path))} cannot be read: {error.strerror}")]) from None
 
 
 def _merged(base: Document, own: Document) -> Document:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from benchmark.config.document import Node
 from benchmark.config.problems import Mark, Problems, choose, shown
+from benchmark.visible import HIDDEN
 
 Rule = Callable[[Any], str | None]
 """A further check of a key's value: what is wrong with it, or ``None``."""
@@ -26,6 +27,8 @@ Rule = Callable[[Any], str | None]
 _CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", types.NoneType: "null"}
 _NUMBER = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
+MAX_TEXT = 4096
+"""Characters; as long as a path may be."""
 _LIMITS = {"ge": "at least", "gt": "greater than", "le": "at most", "lt": "less than", "min_length": "of length"}
 
 
@@ -90,6 +93,8 @@ class Keys:
             return self._message(key, value)
         if any(isinstance(each, float) and not math.isfinite(each) for each in _leaves(value)):
             return f"{key} must have finite numbers only"
+        if odd := odd_text(key, value):
+            return odd
         rule = self.rules.get(key)
         return rule(value) if rule else None
 
@@ -165,8 +170,35 @@ def _word(annotation: Any, bounds: str) -> str:
     return "a list" if get_origin(annotation) is list else _WORDS.get(annotation, "a mapping")
 
 
+def odd_text(key: str, value: Any) -> str | None:
+    """What is wrong with the texts in a key's value, or ``None``."""
+    for text in _texts(value):
+        if len(text) > MAX_TEXT:
+            return f"{key} has a text of more than {MAX_TEXT} characters; write a shorter one"
+        if found := HIDDEN.search(text):
+            return f"{key} has the invisible character U+{ord(found[0]):04X}; leave it out"
+    return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value, names of entries among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+
+
+def size(value: Any) -> int:
+    """How many values there are in a value, those in its lists and mappings counted one by one."""
+    return sum(1 for _ in _leaves(value))
+
+
 def _leaves(value: Any) -> Iterator[Any]:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    children = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else None
     if children is None:
         yield value
     else:

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from operator import attrgetter
 from typing import Any
 
 from benchmark.config.data_keys import identity
 from benchmark.config.declaration import CROSSED, Axis, Declaration, Matrix, Override, text_of
 from benchmark.config.experiment import Cell
-from benchmark.config.keys import Given
+from benchmark.config.keys import Given, size
 from benchmark.config.layer import MAPPINGS, Layer, complete, merge, run_of
 from benchmark.config.pattern import Pattern
 from benchmark.config.problems import Mark, Problems
@@ -30,9 +30,12 @@ from benchmark.run import Run, canonical_json
 
 __all__ = ["MAX_CELLS", "expand", "resolve"]
 
-MAX_CELLS = 100_000
-_nested = attrgetter(*(each.name for each in fields(Run) if each.type.startswith(("Mapping", "list"))))
-_plain = attrgetter(*(each.name for each in fields(Run) if not each.type.startswith(("Mapping", "list"))))
+MAX_CELLS = 20_000
+MAX_WORK = 500_000
+"""Values that cells are compared with or take over, of all cells together."""
+_MUTABLE = ("model_args", "optimizer_args", "mean", "std")
+_UNHASHABLE = operator.attrgetter(*_MUTABLE)
+_PLAIN = operator.attrgetter(*(each.name for each in fields(Run) if each.name not in _MUTABLE))
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,27 @@ def expand(declaration: Declaration, problems: Problems) -> tuple[Cell, ...]:
 def _too_many(declaration: Declaration, problems: Problems) -> bool:
     count = sum(_size(each) for each in declaration.matrices)
     count += len(declaration.includes) * math.prod(len(_crossed(declaration, key)) or 1 for key in CROSSED)
+    weight = _weight(declaration)
     if count > MAX_CELLS:
         problems.add(declaration.mark, f"{count:,} cells are too many; at most {MAX_CELLS:,} fit one experiment")
-    return count > MAX_CELLS
+    elif count * weight > MAX_WORK:
+        each = f"{count:,} cells, and {weight:,} values that each of them is compared with or takes over"
+        problems.add(declaration.mark, f"{each}, are too many for one experiment; write fewer, or several files")
+    return count > MAX_CELLS or count * weight > MAX_WORK
+
+
+def _weight(declaration: Declaration) -> int:
+    """How many values each cell is compared with or takes over; those of the largest row of each axis."""
+    conditional = (*declaration.models, *declaration.overrides)
+    patterns = (*declaration.excludes, *(each.when for each in conditional))
+    layers = (declaration.defaults, declaration.settings, *(each.layer for each in conditional))
+    rows = (sum(max(map(_values, axis.rows), default=1) for axis in each.axes) for each in declaration.matrices)
+    compared = sum(size(each) for pattern in patterns for each in pattern.alternatives.values())
+    return compared + sum(map(_values, layers)) + max((*rows, *map(_values, declaration.includes)), default=0)
+
+
+def _values(layer: Layer) -> int:
+    return sum(size(each.value) for each in layer.values())
 
 
 def _size(matrix: Matrix) -> int:
@@ -77,7 +98,8 @@ def _size(matrix: Matrix) -> int:
 def _matrix_drafts(declaration: Declaration, problems: Problems) -> Iterator[_Draft]:
     matrices = declaration.matrices or ((Matrix(()),) if not declaration.includes else ())
     drafts = [_draft(own, declaration) for each in matrices for own in _owns(each, problems)]
-    hit = [_matching(each, drafts) for each in declaration.excludes]
+    whole = [complete(each.layer) for each in drafts] if declaration.excludes else []
+    hit = [_matching(each, whole) for each in declaration.excludes]
     for pattern, matched in zip(declaration.excludes, hit, strict=True):
         if not matched:
             problems.add(pattern.mark, "this exclude matches no cell of the matrix")
@@ -102,8 +124,7 @@ def _owns(matrix: Matrix, problems: Problems) -> Iterator[Layer]:
 def _sampled(matrix: Matrix, sampling: Sampling, problems: Problems) -> Iterator[Layer]:
     crossed, drawn = _parted(matrix)
     picks = {axis.name: axis.pick for axis in drawn}
-    finite = math.prod(len(axis.rows) or MAX_CELLS for axis in drawn)
-    samples = list(draw(sampling, picks, lambda rows: tuple(map(text_of, rows)), min(finite, MAX_CELLS) * 20))
+    samples = list(draw(sampling, picks, lambda rows: tuple(map(text_of, rows))))
     if len(samples) < sampling.samples:
         few = f"only {len(samples)} different configurations can be drawn from these axes"
         problems.add(sampling.mark, f"{few}; set samples: {len(samples)} or give more values")
@@ -123,8 +144,8 @@ def _product(axes: Sequence[Axis]) -> Iterator[Layer]:
         yield {key: given for row in rows for key, given in row.items()}
 
 
-def _matching(pattern: Pattern, drafts: Iterable[_Draft]) -> set[int]:
-    return {index for index, each in enumerate(drafts) if pattern.matches(complete(each.layer))}
+def _matching(pattern: Pattern, layers: Iterable[Layer]) -> set[int]:
+    return {index for index, each in enumerate(layers) if pattern.matches(each)}
 
 
 def _include_drafts(declaration: Declaration) -> Iterator[_Draft]:
@@ -154,13 +175,14 @@ def _once(drafts: Iterable[_Draft]) -> list[_Draft]:
 
 def _signature(run: Run) -> tuple[Any, ...]:
     """Equal for runs with equal keys; cheaper than an identity, and apart for two data sets not yet read."""
-    return *_plain(run), canonical_json(_nested(run))
+    return (*_PLAIN(run), *(canonical_json(each) if each else str(each) for each in _UNHASHABLE(run)))
 
 
 def _overridden(drafts: list[_Draft], overrides: Sequence[Override], problems: Problems) -> list[_Draft]:
     layers = [each.layer for each in drafts]
+    whole = [complete(each) for each in layers] if overrides else []
     for override in overrides:
-        matched = _matching(override.when, drafts)
+        matched = _matching(override.when, whole)
         if not matched:
             problems.add(override.when.mark, "this override matches no cell")
         for index in matched:
@@ -194,7 +216,7 @@ def _check_equal(cells: Iterable[Cell], declaration: Declaration, problems: Prob
         return  # nothing can have made them equal since they were made to differ
     changing = {given.mark for layer in layers for given in layer.values()}
     first: dict[tuple[Any, ...], Cell] = {}
-    for cell in cells:
+    for cell in cells if changing else ():  # else they differ as they did before
         other = first.setdefault(_signature(cell.run), cell)
         if other is not cell:
             mark = next(mark for each in (cell, other) for mark in each.origin.values() if mark in changing)

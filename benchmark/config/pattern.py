@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmark.config.data_keys import absolute
 from benchmark.config.document import Document, Node
+from benchmark.config.keys import odd_text
 from benchmark.config.layer import GLOB, Layer, RunReader, lookup
 from benchmark.config.problems import Mark, choose, shown
 from benchmark.run import DataSpec, Run
@@ -27,7 +28,7 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "<": operator.lt, ">": operator.gt
 }  # fmt: skip
 _COMPARISON = re.compile(rf"({'|'.join(_OPERATORS)})\s*(\S+)")
-_AND = re.compile(r"\s+and\s+")
+_AND = re.compile(r"(?<=\S)\s+and\s+")  # the first space of several is enough to begin at
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ def _alternatives(key: str, node: Node, at: Mark, reader: RunReader) -> tuple[An
 
 def _alternative(key: str, node: Node, at: Mark, reader: RunReader) -> tuple[Any] | None:
     """One alternative, in a tuple because it may itself be null; ``None`` after adding a problem."""
+    if odd := odd_text(key, node.value):
+        reader.problems.add(node.mark, odd)
+        return None
     if key == "data":
         return _data_alternative(node, reader)
     if key in _TEXT_KEYS and isinstance(node.value, str) and GLOB.search(node.value):

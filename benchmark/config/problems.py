@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.visible import one_line
+
 SHORT = 12
 """So many allowed values are listed even where one of them is near to what was written."""
 
@@ -25,7 +27,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = [self.path, *(str(each) for each in (self.line, self.column) if each is not None)]
-        return f"{':'.join(place)}: {self.message}"
+        return one_line(f"{':'.join(place)}: {self.message}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class ConfigError(Exception):
 
 
 class Problems:
-    """Collects problems, each once; of very many, :meth:`check` tells the first."""
+    """Collects problems, each once.  Very many end the reading, since to look for a near word takes time for each."""
 
     LIMIT = 100
 
@@ -64,10 +66,16 @@ class Problems:
         return tuple(self._found)
 
     def add(self, mark: Mark, message: str) -> None:
-        self._found[mark.problem(message)] = None
+        self.extend([mark.problem(message)])
 
     def extend(self, problems: Iterable[Problem]) -> None:
+        """
+        Raises:
+            ConfigError: there are more than can be told.
+        """
         self._found.update(dict.fromkeys(problems))
+        if len(self._found) > self.LIMIT:
+            self.check()
 
     def check(self) -> None:
         """Raises what was found, in the order of the text.
@@ -77,9 +85,8 @@ class Problems:
         """
         if self._found:
             ordered = sorted(self._found, key=lambda each: (each.path, each.line or 0, each.column or 0))
-            left = len(ordered) - self.LIMIT
-            more = [Problem(ordered[0].path, None, None, f"and {left} more problems")] if left > 0 else []
-            raise ConfigError([*ordered[: self.LIMIT], *more])
+            more = [Problem(ordered[0].path, None, None, "and more problems; mend these first")]
+            raise ConfigError([*ordered[: self.LIMIT], *(more if len(ordered) > self.LIMIT else [])])
 
 
 def choose(word: object, words: Collection[str]) -> str:

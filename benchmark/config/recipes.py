@@ -7,6 +7,7 @@ Those in ``benchmark/shipped/recipes`` are known by their names; any other is na
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -15,6 +16,7 @@ from pathlib import Path
 from benchmark.config import yaml_text
 from benchmark.config.document import Node
 from benchmark.config.keys import Given, Keys, fields_of
+from benchmark.config.paths import under
 from benchmark.config.problems import ConfigError, Problem, Problems, choose, shown
 from benchmark.run import Run
 
@@ -41,7 +43,7 @@ def names() -> tuple[str, ...]:
 
 def located(value: str, directory: Path) -> str:
     """A recipe's name, or the absolute path of its file; a relative one is relative to ``directory``."""
-    return str(directory / Path(value).expanduser()) if value.endswith(_SUFFIXES) else value
+    return str(under(directory, value)) if value.endswith(_SUFFIXES) else value
 
 
 def wrong(value: str) -> list[Problem] | str | None:
@@ -66,6 +68,8 @@ def read(value: str) -> Recipe:
         OSError: it cannot be read.
     """
     path = Path(value) if value.endswith(_SUFFIXES) else SHIPPED / f"{value}.yaml"
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a file", str(path))  # a pipe would be waited for
     with path.open("rb") as file:
         root = yaml_text.parse(file.read(yaml_text.MAX_BYTES + 1), str(path)).root
     problems = Problems()

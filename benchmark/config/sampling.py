@@ -19,6 +19,8 @@ from benchmark.config.problems import Mark, Problems
 from benchmark.run import key
 
 KEY = "random"
+VAIN = 20
+"""Draws in a row, for each sample that was found, after which one more would have come up but in e^-20 of cases."""
 T = TypeVar("T")
 
 
@@ -26,7 +28,7 @@ T = TypeVar("T")
 class Sampling:
     """How many cells are drawn, and the seed of the draws, which is no run's seed."""
 
-    samples: int = key(1, "how many configurations are drawn", ge=1, le=100_000)
+    samples: int = key(1, "how many configurations are drawn", ge=1, le=20_000)
     seed: int = key(0, "seed of the draws", ge=0)
     mark: Mark = Mark("")
 
@@ -43,16 +45,16 @@ def read_sampling(node: Node, problems: Problems) -> Sampling | None:
 
 
 def draw(
-    sampling: Sampling, axes: Mapping[str, Callable[[float], T]], same: Callable[[Sequence[T]], Hashable], tries: int
+    sampling: Sampling, axes: Mapping[str, Callable[[float], T]], same: Callable[[Sequence[T]], Hashable]
 ) -> Iterator[tuple[T, ...]]:
     """Different samples: a value of each axis, which is a function of a share (0 to 1, without 1).
 
-    ``same`` is equal for equal samples; there are fewer than were asked for when ``tries`` draws in a row bring nothing
-    new.
+    ``same`` is equal for equal samples; there are fewer than were asked for when so many draws in a row bring nothing
+    new that there can hardly be another.
     """
     seen: set[Hashable] = set()
     number = vain = 0
-    while len(seen) < sampling.samples and vain < tries:
+    while len(seen) < sampling.samples and vain < VAIN * (len(seen) + 1):
         found = tuple(pick(_share(sampling.seed, name, number)) for name, pick in axes.items())
         number, vain = number + 1, vain + 1
         if (identity := same(found)) not in seen:

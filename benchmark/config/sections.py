@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -37,11 +38,15 @@ class Titles:
 
 def titles(root: Node, stem: str, problems: Problems, *, apart: Collection[str]) -> Titles:
     """Name and description.  Also finds unknown keys at the top of the file; those in ``apart`` are read elsewhere."""
-    keys = Keys.of("TitleKeys", fields_of(Titles), {"name": _wrong_name})
-    given = keys.read(root, problems, apart=(*apart, *SECTIONS))
+    given = _title_keys().read(root, problems, apart=(*apart, *SECTIONS))
     if "name" not in root.value:
         problems.add(root.mark, f"the experiment has no name; write name: {_slug(stem)}")
     return Titles(**{name: each.value for name, each in given.items()})
+
+
+@cache
+def _title_keys() -> Keys:
+    return Keys.of("TitleKeys", fields_of(Titles), {"name": _wrong_name})
 
 
 def launch(root: Node, problems: Problems) -> LaunchSettings:

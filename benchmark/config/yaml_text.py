@@ -2,7 +2,8 @@
 
 The language is YAML's core schema of version 1.2: ``1e-3`` is a float, ``no`` and ``on`` are text, ``010`` is ten.
 Refused, because they hide mistakes or grow without bound: anchors, aliases, merges (``<<``), duplicate keys, keys that
-are not text, tags outside the core schema, several documents, more than 256 KiB, nesting deeper than 32.
+are not text, tags outside the core schema, several documents, more than 256 KiB or 20,000 values, nesting deeper than
+32, whole numbers of more than 64 bits, and text that no file name or report can hold (U+0000, lone surrogates).
 
 PyYAML's pure-Python parser gives the events (the C parser crashes on deep nesting); values are made here.
 """
@@ -20,11 +21,14 @@ from benchmark.config.problems import ConfigError, Mark, Problems, shown
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
+MAX_VALUES = 20_000
+MAX_BITS = 64
 
 _NULL = re.compile(r"(null|Null|NULL|~|)\Z")
 _BOOL = re.compile(r"(true|True|TRUE|false|False|FALSE)\Z")
 _INT = re.compile(r"([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z")
 _FLOAT = re.compile(r"([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z")
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
 _BASES = {"0o": 8, "0x": 16}
 
@@ -77,6 +81,8 @@ class _Builder:
 
     def value(self, event: yaml.Event, path: KeyPath) -> Any:
         self.marks[path] = self.place
+        if len(self.marks) > MAX_VALUES:
+            raise ConfigError([self.place.problem(f"more than {MAX_VALUES:,} values; write ranges, or several files")])
         if isinstance(event, yaml.CollectionStartEvent) and len(path) >= MAX_DEPTH:
             raise ConfigError([self.place.problem(f"nested deeper than {MAX_DEPTH} levels")])
         if isinstance(event, yaml.AliasEvent):
@@ -131,6 +137,9 @@ class _Builder:
         construct = _CONSTRUCTORS.get(tag)
         if construct is None:
             self.problems.add(self.place, f"the tag {shown(tag)} is not supported; leave it out")
+            return None
+        if bad := _UNWRITABLE.search(event.value):
+            self.problems.add(self.place, f"U+{ord(bad.group()):04X} can stand in no text; leave it out")
             return None
         try:
             return construct(event.value)
@@ -189,7 +198,10 @@ def _bool(text: str) -> bool:
 def _int(text: str) -> int:
     if not _INT.match(text):
         raise ValueError(text)
-    return int(text, _BASES.get(text[:2], 10))
+    value = int(text, _BASES.get(text[:2], 10))
+    if value.bit_length() > MAX_BITS:
+        raise ValueError(text)
+    return value
 
 
 def _float(text: str) -> float:

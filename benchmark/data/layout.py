@@ -23,6 +23,7 @@ from pathlib import Path
 
 from benchmark.data.datacache import DataError
 from benchmark.data.splits import NAMES, TEST, TRAIN, VAL
+from benchmark.visible import one_line
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
@@ -166,5 +167,5 @@ def _id(root: Path, path: Path) -> str:
 
 
 def printable(name: str) -> str:
-    """In composed form, and printable even where a name is not UTF-8."""
-    return unicodedata.normalize("NFC", os.fsencode(name).decode(errors="backslashreplace"))
+    """In composed form, on one line, and printable even where a name is not UTF-8."""
+    return one_line(unicodedata.normalize("NFC", os.fsencode(name).decode(errors="backslashreplace")))
