@@ -146,7 +146,7 @@ class Trial:
 
     def experiment(self, name: str, **more: Any) -> Experiment:
         there = {} if self.server is None else {**self.server.environment(), "SAGEMAKER_ROLE": self.server.role}
-        bucket = "" if self.server is None else self.server.bucket
+        bucket = "" if self.server is None else f"s3://{self.server.bucket}/{name}"
         variables = {**there, **more.pop("variables", {})}
         keys = {"seeds": self._seeds, "epochs": self._epochs, "mode": self.mode, "bucket": bucket, **more}
         return Experiment(self.home / name, self._cache, variables=variables, **keys)
@@ -187,9 +187,9 @@ class Trial:
             "seed": seed,
         }
 
-    def named(self, say: Callable[..., None]) -> dict[str, Any]:
-        """Kills once at each named place of the mode; the tally."""
-        began, points = time.monotonic(), named_places(self.mode)
+    def named(self, points: list[str], say: Callable[..., None]) -> dict[str, Any]:
+        """Kills once at each of these places; the tally."""
+        began = time.monotonic()
         for number, point in enumerate(points):
             marker = self.home / f"reached-{number}"
             place = f"{point}:{marker}"
@@ -220,18 +220,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", choices=[*PAUSES], default="fast_local")
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--named", action="store_true", help="at each named place, instead of at random")
+    parser.add_argument("--named", nargs="*", metavar="PLACE", help="at these places, or at each named one")
     parser.add_argument("--seeds", type=int, default=6, help="half as many as the runs of a sweep")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=50.0, help="after which no other sweep is begun")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        epochs = 4 if arguments.named else None
+        epochs = None if arguments.named is None else 4
         with trial(Path(scratch), arguments.mode, seeds=arguments.seeds, epochs=epochs) as found:
             tally = (
-                found.named(print)
-                if arguments.named
+                found.named(arguments.named or named_places(arguments.mode), print)
+                if arguments.named is not None
                 else found.torment(arguments.kills, arguments.seed, print, 60 * arguments.minutes)
             )
     tally = {"mode": arguments.mode, **tally}

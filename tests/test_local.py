@@ -184,7 +184,9 @@ def test_everything_killed_goes_on_from_the_checkpoint_with_the_same_bits(
     assert ours() == []
 
 
-@pytest.mark.parametrize("point", ["sweep.started", "container.collected"])
+@pytest.mark.parametrize(
+    "point", ["sweep.started", "container.requested", "container.started", "container.collected", "container.finished"]
+)
 def test_a_kill_at_any_named_place_loses_nothing(tmp_path: Path, cache: Path, point: str) -> None:
     yaml = YAML.replace("MODELS", "lenet5").replace("PROFILE", "false").replace("MODE", "local")
     command = made(tmp_path / "home", cache, yaml)
