@@ -89,6 +89,11 @@ class Experiment:
                 return number
         raise AssertionError(f"killed {most} times")
 
+    def publish(self) -> None:
+        """What MLflow did not take in time."""
+        if "does not have everything yet" in self.output:
+            assert self.begin("sync").wait(300) == 0, self.output
+
     @property
     def output(self) -> str:
         return (self.home / "output.txt").read_text(errors="replace")[-5000:]
