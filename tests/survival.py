@@ -64,11 +64,12 @@ class Trial:
 
     def check(self, experiment: Experiment) -> None:
         """Raises AssertionError where something is lost, twice, different or left over."""
-        assert "Traceback" not in (experiment.home / "output.txt").read_text(errors="replace"), experiment.output
         found = experiment.state()
         different = [key for key in self._wanted if found[key] != self._wanted[key]]
         assert not different, f"{experiment.home.name}: {different} differ"
         experiment.assert_nothing_is_left()
+        _, broke, told = (experiment.home / "output.txt").read_text(errors="replace").partition("Traceback")
+        assert not broke, f"Traceback{told[:3000]}"
         if self.server is not None:
             living = [job["name"] for job in self.server.jobs() if job["pids"]]
             assert not living, f"jobs are left: {living}"
