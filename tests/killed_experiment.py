@@ -127,6 +127,10 @@ class Experiment:
             raise AssertionError(f"processes are left: {left}")
         if self.mode == "local":
             assert self.containers() == [], "containers are left"
+            copies = [
+                path for path in self.results.glob("runs/*/attempts/*/*") if path.is_dir() and path.name != "config"
+            ]
+            assert copies == [], f"directories of dead watchers are left: {copies}"
 
 
 def cache_in(home: Path) -> Path:

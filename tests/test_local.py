@@ -182,6 +182,8 @@ def test_everything_killed_goes_on_from_the_checkpoint_with_the_same_bits(
     assert only_run(killed).last_attempt == 2
     assert quality(killed.leaderboard()) == undisturbed
     assert ours() == []
+    left = {path.name for path in only_run(killed).attempt(1).iterdir() if path.is_dir()}
+    assert left == {"config"}, "what the dead watcher had made"
 
 
 @pytest.mark.parametrize(
