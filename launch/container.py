@@ -8,6 +8,7 @@ Here sources, channels and code are read-only, files belong to the user, and eve
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,6 +70,17 @@ class Request:
     def read(cls, attempt: Path) -> Self:
         document = json.loads((attempt / FILE).read_text(encoding="utf-8"))
         return cls(**{**document, "cores": tuple(document["cores"])})
+
+
+def workplaces(attempt: Path, name: str) -> tuple[Path, Path]:
+    """The copy of our code that the containers of an attempt read, and the SDK's own directory."""
+    return attempt / "code", attempt / name
+
+
+def clear(attempt: Path, name: str) -> None:
+    """Removes what a watcher that was killed could not."""
+    for each in workplaces(attempt, name):
+        shutil.rmtree(each, ignore_errors=True)
 
 
 def composed(content: Mapping[str, Any], request: Request) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from benchmark.run import Run
 from benchmark.rundir import RunDir
 from launch import Job, JobState, Unavailable, containers, deep_learning, engine
 from launch.attempts import is_locked
-from launch.container import CHANNELS, Request
+from launch.container import CHANNELS, Request, clear
 from launch.engine import IMAGE
 from launch.host import ALLOCATOR, HostProcesses, Start, threads
 
@@ -94,21 +94,21 @@ class Local(HostProcesses):
         directory = rundir.attempt(attempt).absolute()
         request = self._request(run, rundir, directory, data, tasks)
         if not is_locked(rundir):
-            containers.remove(containers.RUN, request.run)
+            _remove_leftovers(rundir)
         rundir.checkpoint.mkdir(parents=True, exist_ok=True)
         (directory / "config").mkdir(exist_ok=True)
         RunDir(directory / "config").write_run(run)
         request.write(directory)
         environment = {**os.environ, **threads(1)}
-        return Contained(self.start(rundir, directory, environment, run.cores), request.name)
+        return Contained(self.start(rundir, directory, environment, run.cores), request.name, directory)
 
     def adopt(self, run: Run, rundir: RunDir, attempt: int) -> Job | None:
         """The attempt whose watcher lives; containers without one are removed."""
         job = self.living(rundir, attempt)
         if job is None:
-            containers.remove(containers.RUN, _digest(rundir))
+            _remove_leftovers(rundir)
             return None
-        return Contained(job, _name(rundir, attempt))
+        return Contained(job, _name(rundir, attempt), rundir.attempt(attempt).absolute())
 
     def _request(self, run: Run, rundir: RunDir, directory: Path, data: Path, tasks: str) -> Request:
         channels = {
@@ -142,12 +142,14 @@ class Contained:
 
     watcher: Job
     name: str
+    directory: Path
 
     def poll(self) -> JobState:
-        """A watcher that was killed leaves containers behind: they end with it."""
+        """A watcher that was killed leaves containers and files behind: they end with it."""
         state = self.watcher.poll()
         if state.status == "ended":
             containers.remove(containers.ATTEMPT, self.name)
+            clear(self.directory, self.name)
         return state
 
     def cancel(self) -> None:
@@ -189,6 +191,13 @@ def _libraries() -> Path:
 
 def _python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _remove_leftovers(rundir: RunDir) -> None:
+    """Of a run whose watcher is dead."""
+    containers.remove(containers.RUN, _digest(rundir))
+    for each in rundir.path.absolute().glob("attempts/*"):
+        clear(each, _name(rundir, int(each.name)))
 
 
 def _digest(rundir: RunDir) -> str:

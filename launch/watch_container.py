@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -30,7 +29,7 @@ from benchmark import rundir
 from benchmark.failpoints import reach
 from benchmark.rundir import NO_SPACE, Failure, FailureKind, RunDir, sync_directory
 from launch import containers, payload
-from launch.container import OUTPUTS, Request
+from launch.container import OUTPUTS, Request, clear, workplaces
 from launch.containers import End
 
 CHATTER = "sagemaker.txt"
@@ -69,11 +68,11 @@ class Watch:
     @property
     def root(self) -> Path:
         """Its name becomes that of the compose project."""
-        return self.attempt / self.request.name
+        return workplaces(self.attempt, self.request.name)[1]
 
     def to_the_end(self) -> int:
         """Runs, collects, removes: 0 with a result, 1 with a recorded failure."""
-        code = self.attempt / "code"
+        code, _ = workplaces(self.attempt, self.request.name)
         try:
             payload.write(code)
             self.root.mkdir()
@@ -88,8 +87,7 @@ class Watch:
             return int(failure is not None or self.rundir.read_result() is None)
         finally:
             containers.remove(containers.ATTEMPT, self.request.name)
-            for each in (code, self.root):
-                shutil.rmtree(each, ignore_errors=True)
+            clear(self.attempt, self.request.name)
 
     def on_term(self, signum: int, frame: FrameType | None) -> None:
         """Asks the containers to stop; the SDK goes on waiting for their end."""

@@ -89,6 +89,11 @@ class Experiment:
                 return number
         raise AssertionError(f"killed {most} times")
 
+    def publish(self) -> None:
+        """What MLflow did not take in time."""
+        if "does not have everything yet" in self.output:
+            assert self.begin("sync").wait(300) == 0, self.output
+
     @property
     def output(self) -> str:
         return (self.home / "output.txt").read_text(errors="replace")[-5000:]
@@ -122,6 +127,10 @@ class Experiment:
             raise AssertionError(f"processes are left: {left}")
         if self.mode == "local":
             assert self.containers() == [], "containers are left"
+            copies = [
+                path for path in self.results.glob("runs/*/attempts/*/*") if path.is_dir() and path.name != "config"
+            ]
+            assert copies == [], f"directories of dead watchers are left: {copies}"
 
 
 def cache_in(home: Path) -> Path:

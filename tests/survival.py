@@ -13,16 +13,10 @@ undisturbed one of mode ``fast_local``.  The tally is printed as JSON.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
-import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -32,100 +26,16 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmark.failpoints import POINTS
-from launch import processes
 from launch.rehearsal.client import Rehearsal
-from tests.killed_experiment import Experiment, Mode, cache_in, server_of
+from tests.killed_experiment import Experiment, Mode, cache_in
 from tests.killed_tracker import Tracker
+from tests.killer import PAUSES, Killer
 
 EPOCHS: dict[Mode, int] = {"fast_local": 30, "local": 60, "aws": 60}
 """So many that most kills hit a run in mid-training."""
 KILLS_A_RUN = 10
 """At most so many hit one sweep, for each of its runs: a machine on which nothing comes to an end shows little."""
-AWAY_SECONDS = 3.0
-"""At most so long MLflow is away."""
-PAUSES: dict[Mode, tuple[float, float]] = {"fast_local": (0.05, 3.0), "local": (0.5, 6.0), "aws": (0.5, 5.0)}
-"""Seconds between two kills; a container takes some to begin."""
-VICTIMS: dict[Mode, dict[str, int]] = {
-    "fast_local": {"orchestrator": 2, "server": 1, "worker": 4, "mlflow": 1},
-    "local": {"orchestrator": 2, "server": 1, "watcher": 2, "container": 2, "mlflow": 1},
-    "aws": {"orchestrator": 2, "job": 2, "mlflow": 1},
-}
-"""How often each is chosen, of a mode's victims."""
 LOCAL_ONLY, AWS_ONLY = "container.", "aws."
-
-
-class Killer:
-    """Kills at random until the sweep is done."""
-
-    def __init__(self, mode: Mode, seed: int, server: Rehearsal | None = None) -> None:
-        self._mode, self._random, self._server = mode, random.Random(seed), server
-        self.kills: Counter[str] = Counter()
-
-    def sweep(self, experiment: Experiment, tracker: Tracker, most: int) -> int:
-        """Runs one sweep to its end, with at most ``most`` kills; how often the command was started."""
-        before, starts, process = self.kills.total(), 1, experiment.begin()
-        while True:
-            tracker.tend()
-            try:
-                code = process.wait(self._random.uniform(*PAUSES[self._mode]))
-            except subprocess.TimeoutExpired:
-                if self.kills.total() - before < most:
-                    self._kill(experiment, tracker, process)
-                continue
-            if code != -signal.SIGKILL:
-                assert code == 0, experiment.output
-                return starts
-            process = experiment.begin()
-            starts += 1
-
-    def _kill(self, experiment: Experiment, tracker: Tracker, process: subprocess.Popen[bytes]) -> None:
-        roles = VICTIMS[self._mode]
-        role = self._random.choices([*roles], [*roles.values()])[0]
-        kill = {
-            "orchestrator": lambda: _end(process.pid),
-            "server": lambda: _end(server_of(process.pid)),
-            "worker": lambda: _end(self._one_of(experiment.workers())),
-            "watcher": lambda: _end(self._one_of(experiment.workers())),
-            "container": lambda: _end_container(self._one_of(experiment.containers())),
-            "job": lambda: _end(self._one_of(self._jobs())),
-            "mlflow": lambda: self._end_tracker(tracker),
-        }[role]
-        self.kills[role] += kill()
-
-    def _one_of(self, found: list[Any]) -> Any:
-        return self._random.choice(found) if found else None
-
-    def _jobs(self) -> list[int]:
-        """The program of each training job that runs: the first process in its namespace, once that is made."""
-        assert self._server is not None
-        outer = [pid for job in self._server.jobs() for pid in job["pids"].values()]
-        found = [inner for pid in outer if (inner := processes.child_of(pid))]
-        return [pid for pid in found if "python" in _command(pid).partition("\0")[0]]
-
-    def _end_tracker(self, tracker: Tracker) -> bool:
-        if not tracker.is_up:
-            return False
-        tracker.kill(self._random.uniform(0, AWAY_SECONDS))
-        return True
-
-
-def _command(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    return ""
-
-
-def _end(pid: int | None) -> bool:
-    with contextlib.suppress(ProcessLookupError):
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)
-            return True
-    return False
-
-
-def _end_container(name: str | None) -> bool:
-    command = ["docker", "kill", "--signal", "KILL", str(name)]
-    return name is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 class Trial:
@@ -136,6 +46,7 @@ class Trial:
         self._cache = cache_in(home)
         undisturbed = Experiment(home / "undisturbed", self._cache, seeds=seeds, epochs=epochs)
         undisturbed.finish()
+        undisturbed.publish()
         self._wanted = undisturbed.state()
         assert len(self._wanted["quality"]) == len(self._wanted["mlflow"]) == self.runs
 
@@ -146,18 +57,19 @@ class Trial:
 
     def experiment(self, name: str, **more: Any) -> Experiment:
         there = {} if self.server is None else {**self.server.environment(), "SAGEMAKER_ROLE": self.server.role}
-        bucket = "" if self.server is None else self.server.bucket
+        bucket = "" if self.server is None else f"s3://{self.server.bucket}/{name}"
         variables = {**there, **more.pop("variables", {})}
         keys = {"seeds": self._seeds, "epochs": self._epochs, "mode": self.mode, "bucket": bucket, **more}
         return Experiment(self.home / name, self._cache, variables=variables, **keys)
 
     def check(self, experiment: Experiment) -> None:
         """Raises AssertionError where something is lost, twice, different or left over."""
-        assert "Traceback" not in (experiment.home / "output.txt").read_text(errors="replace"), experiment.output
         found = experiment.state()
         different = [key for key in self._wanted if found[key] != self._wanted[key]]
         assert not different, f"{experiment.home.name}: {different} differ"
         experiment.assert_nothing_is_left()
+        _, broke, told = (experiment.home / "output.txt").read_text(errors="replace").partition("Traceback")
+        assert not broke, f"Traceback{told[:3000]}"
         if self.server is not None:
             living = [job["name"] for job in self.server.jobs() if job["pids"]]
             assert not living, f"jobs are left: {living}"
@@ -173,7 +85,7 @@ class Trial:
                 most = min(kills - killer.kills.total(), KILLS_A_RUN * self.runs)
                 starts += killer.sweep(experiment, tracker, most)
                 tracker.wait()
-                assert experiment.begin("sync").wait(300) == 0, experiment.output
+                experiment.publish()
             self.check(experiment)
             sweeps += 1
             say(f"{self.mode}: {sweeps} sweeps, {dict(killer.kills)}, {starts} starts", flush=True)
@@ -187,9 +99,9 @@ class Trial:
             "seed": seed,
         }
 
-    def named(self, say: Callable[..., None]) -> dict[str, Any]:
-        """Kills once at each named place of the mode; the tally."""
-        began, points = time.monotonic(), named_places(self.mode)
+    def named(self, points: list[str], say: Callable[..., None]) -> dict[str, Any]:
+        """Kills once at each of these places; the tally."""
+        began = time.monotonic()
         for number, point in enumerate(points):
             marker = self.home / f"reached-{number}"
             place = f"{point}:{marker}"
@@ -197,6 +109,7 @@ class Trial:
             variables = {"BENCHMARK_FAILPOINT": place, "BENCHMARK_CHECKPOINT_SECONDS": "0"}
             experiment = self.experiment(f"named-{number}", variables=variables, inside=inside)
             experiment.finish()
+            experiment.publish()
             assert marker.exists(), f"nothing reached {point}"
             self.check(experiment)
             say(f"{self.mode}: {point}", flush=True)
@@ -220,18 +133,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", choices=[*PAUSES], default="fast_local")
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--named", action="store_true", help="at each named place, instead of at random")
+    parser.add_argument("--named", nargs="*", metavar="PLACE", help="at these places, or at each named one")
     parser.add_argument("--seeds", type=int, default=6, help="half as many as the runs of a sweep")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=50.0, help="after which no other sweep is begun")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        epochs = 4 if arguments.named else None
+        epochs = None if arguments.named is None else 4
         with trial(Path(scratch), arguments.mode, seeds=arguments.seeds, epochs=epochs) as found:
             tally = (
-                found.named(print)
-                if arguments.named
+                found.named(arguments.named or named_places(arguments.mode), print)
+                if arguments.named is not None
                 else found.torment(arguments.kills, arguments.seed, print, 60 * arguments.minutes)
             )
     tally = {"mode": arguments.mode, **tally}

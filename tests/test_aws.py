@@ -181,7 +181,9 @@ def test_twelve_runs_and_every_fault_at_once_lose_nothing_and_start_nothing_twic
     assert quality(board) == aws.undisturbed(matrix=matrix, epochs=20, more="workers: 2")
 
 
-@pytest.mark.parametrize("point", ["aws.recorded", "aws.created", "aws.ended", "aws.collected"])
+@pytest.mark.parametrize(
+    "point", ["aws.uploaded", "aws.recorded", "aws.created", "aws.ended", "aws.collected", "aws.finished"]
+)
 def test_whoever_is_killed_there_is_followed_by_one_who_goes_on_with_the_same_job(
     aws: Aws, point: str, tmp_path: Path
 ) -> None:

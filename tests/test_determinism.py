@@ -17,7 +17,7 @@ matrix: {model: [lenet5]}
 """
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2400)
 def test_every_way_of_training_a_run_gives_the_same_bits(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(YAML)
     ways = [way for way in WAYS if way != "local" or not isinstance(engine.find(IMAGE), Missing)]

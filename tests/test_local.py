@@ -185,10 +185,21 @@ def test_everything_killed_goes_on_from_the_checkpoint_with_the_same_bits(
     assert only_run(killed).last_attempt == 2
     assert quality(killed.leaderboard()) == undisturbed
     assert ours() == []
+    left = {path.name for path in only_run(killed).attempt(1).iterdir() if path.is_dir()}
+    assert left == {"config"}, "what the dead watcher had made"
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("point", ["sweep.started", "container.collected"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "container.started",
+        "container.finished",
+        *(
+            pytest.param(point, marks=pytest.mark.nightly)
+            for point in ("sweep.started", "container.requested", "container.collected")
+        ),
+    ],
+)
 def test_a_kill_at_any_named_place_loses_nothing(tmp_path: Path, cache: Path, point: str) -> None:
     yaml = YAML.replace("MODELS", "lenet5").replace("PROFILE", "false").replace("MODE", "local")
     command = made(tmp_path / "home", cache, yaml)

@@ -7,7 +7,8 @@ import pytest
 
 from tests.docker_support import CONTAINERS
 from tests.killed_experiment import Experiment, Mode
-from tests.survival import VICTIMS, named_places, trial
+from tests.killer import VICTIMS
+from tests.survival import named_places, trial
 
 pytestmark = pytest.mark.slow
 
