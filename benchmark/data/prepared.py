@@ -4,8 +4,9 @@
                  images-00000.npy and so on (``shards.py``)
     labels.npy   int64 (n,)
     ids.npy      text (n,)
-    data.json    written last: version, digest, classes, sizes of the splits, mean and standard deviation, and, where
-                 there are several files of images, how many each has
+    checks.npy   uint32 (n,), of each image (``checks.py``)
+    data.json    written last: version, digest, classes, sizes of the splits, mean and standard deviation, SHA-256 of
+                 the three files before and of itself, and, where there are several files of images, how many each has
 
 It is made under another name and renamed, so that it is there whole or not at all.  ``mean`` and ``std`` are of the
 training images, for each channel, in units where white is 1; a standard deviation of 0 is given as 1.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +25,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.data import shards
+from benchmark.data import checks, shards
 from benchmark.data.datacache import DataError
 from benchmark.data.images import ImageError, Pixels, cores, fit, parallel
 from benchmark.data.imageset import DataFacts, ImageSet, Order
@@ -33,9 +34,11 @@ from benchmark.data.shards import Stored
 from benchmark.data.telling import counted
 from benchmark.rundir import sync_directory, write_json
 
-PREPARED_VERSION = 1
+PREPARED_VERSION = 2
 """Raised when the files' format or the pixels made from the same image change."""
 
+CHECKED = ("labels.npy", "ids.npy", "checks.npy")
+Written = tuple[npt.NDArray[np.int64], checks.Checks]
 _CHUNK = shards.STEP
 _WINDOW, _WINDOW_BYTES = 64, 64 * 2**20
 """How many decoded chunks may wait to be written, and how many bytes of them."""
@@ -73,6 +76,7 @@ class Header:
     sizes: Mapping[str, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    files: Mapping[str, str]
     shard_rows: int | None = None
 
     @property
@@ -90,13 +94,14 @@ def write(directory: Path, data: ImageSet, facts: DataFacts, form: Form) -> None
     _write_array(directory / "labels.npy", data.labels[data.order])
     _write_array(directory / "ids.npy", np.array(data.ids, dtype=np.str_)[data.order])
     rows = shards.rows_of_a_file(len(data.order), form.image_bytes)
-    histogram = _write_images(directory, data, form, rows)
+    histogram, found = _write_images(directory, data, form, rows)
+    _write_array(directory / "checks.npy", found)
     mean, std = _moments(histogram)
     document: dict[str, Any] = {"digest": facts.digest, "classes": facts.classes, "sizes": dict(facts.sizes)}
-    document |= {"mean": mean, "std": std}
+    document |= {"mean": mean, "std": std, "files": {name: checks.of_file(directory / name) for name in CHECKED}}
     if rows < len(data.order):
         document["shard_rows"] = rows
-    write_json(directory / "data.json", {"schema_version": PREPARED_VERSION, **document})
+    write_json(directory / "data.json", checks.sealed({"schema_version": PREPARED_VERSION, **document}))
     sync_directory(directory)
 
 
@@ -111,9 +116,16 @@ def read(directory: Path) -> Header:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema_version"] != PREPARED_VERSION:
             raise DataError(f"{path}: of version {document['schema_version']}; this program reads {PREPARED_VERSION}")
+        document = checks.unsealed(document)
         lists = {name: tuple(document[name]) for name in ("classes", "mean", "std")}
         rows = document.get("shard_rows")
-        return Header(digest=document["digest"], sizes=document["sizes"], shard_rows=rows and int(rows), **lists)
+        return Header(
+            digest=document["digest"],
+            sizes=document["sizes"],
+            files=document["files"],
+            shard_rows=rows and int(rows),
+            **lists,
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: cannot be read: {error}; delete {directory} and run the command again") from error
 
@@ -139,11 +151,15 @@ def stored(directory: Path) -> tuple[Stored, npt.NDArray[np.int64], npt.NDArray[
     header = read(directory)
     images = shards.found(directory, header.count, header.shard_rows or header.count)
     try:
+        for name, digest in header.files.items():
+            if checks.of_file(directory / name) != digest:
+                raise ValueError(f"the SHA-256 of {name} is not the one in data.json")
+        images = replace(images, checks=np.load(directory / "checks.npy", allow_pickle=False))
         labels = np.load(directory / "labels.npy", allow_pickle=False)
         ids = np.load(directory / "ids.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{directory}: incomplete: {error}; delete it and run the command again") from error
-    if not header.count == len(labels) == len(ids):
+        raise DataError(f"{directory}: incomplete or broken: {error}; delete it and run the command again") from error
+    if not header.count == len(labels) == len(ids) == len(images.checks):
         raise DataError(f"{directory}: its arrays do not fit data.json; delete it and run the command again")
     return images, labels, ids
 
@@ -163,14 +179,14 @@ def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
         _flush(file)
 
 
-def _write_images(directory: Path, data: ImageSet, form: Form, rows: int) -> npt.NDArray[np.int64]:
-    """Returns the training images' histogram, (channels, 256).
+def _write_images(directory: Path, data: ImageSet, form: Form, rows: int) -> Written:
+    """Returns the training images' histogram, (channels, 256), and the checks of all images.
 
     Written in order, not through a memory map: on a full disk a map kills the process, a write is refused.
     """
     count, left = len(data.order), data.sizes["train"]
     histogram = np.zeros((form.channels, 256), dtype=np.int64)
-    chunks = _render(data, form)
+    chunks, found = _render(data, form), list[checks.Checks]()
     for number, name in enumerate(shards.names(count, rows)):
         own = min(rows, count - number * rows)
         with (directory / name).open("wb") as file:
@@ -178,10 +194,11 @@ def _write_images(directory: Path, data: ImageSet, form: Form, rows: int) -> npt
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             for chunk in islice(chunks, -(-own // _CHUNK)):
                 file.write(chunk.data)
+                found.append(checks.of_images(chunk))
                 histogram += _histogram(chunk[: max(left, 0)])
                 left -= len(chunk)
             _flush(file)
-    return histogram
+    return histogram, np.concatenate(found)
 
 
 def _render(data: ImageSet, form: Form) -> Iterator[Pixels]:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
+from benchmark.data.checks import Checks
 from benchmark.data.datacache import DataError
 from benchmark.data.rows import Bytes, Joined
 from benchmark.machine import total_memory
@@ -27,6 +29,8 @@ SHARE = 0.3
 """Of the memory: what images may take that are read as if they lay there."""
 SHARD_BYTES, MOST_SHARDS = 256 * 2**20, 256
 """A shard is larger only where there would be more of them: each is a file that stays open while it is read."""
+_UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, TokenError)
+"""numpy reads a header as Python, and says of a broken one what Python says."""
 STEP = 32
 """A shard has a multiple of so many images, but for the last."""
 
@@ -35,13 +39,14 @@ STEP = 32
 class Stored:
     """The files of ``shape[0]`` images, ``rows`` of them in each but the last; ``offsets`` are where the pixels begin.
 
-    ``shape`` is (n, height, width, channels).
+    ``shape`` is (n, height, width, channels); ``checks`` (``checks.py``) are of each image.
     """
 
     paths: tuple[Path, ...]
     offsets: tuple[int, ...]
     rows: int
     shape: tuple[int, int, int, int]
+    checks: Checks = field(default_factory=lambda: np.zeros(0, np.uint32), compare=False)
 
     @cached_property
     def image_bytes(self) -> int:
@@ -111,7 +116,7 @@ def _form(path: Path) -> tuple[tuple[int, ...], int]:
             np.lib.format.read_magic(file)
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
             offset, size = file.tell(), os.fstat(file.fileno()).st_size
-    except (OSError, ValueError, EOFError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path}: cannot be read: {error}; delete {path.parent} and run the command again") from error
     if dtype != np.uint8 or fortran or len(shape) != 4 or size != offset + prod(shape):
         raise DataError(f"{path}: cut off, or no decoded images; delete {path.parent} and run the command again")

@@ -28,7 +28,7 @@ import numpy.typing as npt
 import torch
 from torch import Generator, Tensor
 
-from benchmark.data import prepared
+from benchmark.data import checks, prepared
 from benchmark.data.shards import Stored
 from benchmark.training.streamed import StreamedImages
 
@@ -88,10 +88,11 @@ class Normalize:
 
 
 def load(directory: Path) -> PreparedData:
-    """The data in a prepared directory; images are mapped, not read, or where they are large, opened.
+    """The data in a prepared directory; images are looked at and mapped, or where they are large, opened, and looked at
+    when they are read.
 
     Raises:
-        DataError: the directory is missing, incomplete or of another version.
+        DataError: the directory is missing, incomplete, broken or of another version.
     """
     header = prepared.read(directory)
     images, labels, ids = prepared.stored(directory)
@@ -169,7 +170,9 @@ def _images(stored: Stored) -> Tensor | StreamedImages:
     if stored.is_large:
         return StreamedImages.of(stored)
     # Mapped "copy on write": torch warns of arrays that cannot be written; nothing here writes.
-    return torch.from_numpy(stored.mapped())
+    images = stored.mapped()
+    checks.verify(images, stored.checks, stored.paths[0].parent)
+    return torch.from_numpy(images)
 
 
 def _cut(split: Split, parts: Sequence[slice], order: Tensor | None, device: torch.device) -> Iterator[Batch]:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from benchmark.data import checks
 from benchmark.data.datacache import DataError
 from benchmark.data.shards import Stored
 
@@ -123,7 +124,11 @@ class OpenFiles:
         flat = images.reshape(-1).data
         size = self.stored.image_bytes
         for start, end in _runs(rows, self.stored.rows):
-            self._fill(flat[start * size : end * size], int(rows[start]))
+            first = int(rows[start])
+            self._fill(flat[start * size : end * size], first)
+            number = first // self.stored.rows
+            wanted = self.stored.checks[first : first + end - start]
+            checks.compare(images[start:end], wanted, self.stored.paths[number].parent)
 
     def _fill(self, room: memoryview, row: int) -> None:
         number, inside = divmod(row, self.stored.rows)
