@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -45,14 +46,13 @@ def family(root: int) -> set[int]:
 
 
 def sockets_of(processes: set[int]) -> set[str]:
-    """The numbers by which the kernel knows their sockets."""
+    """The numbers by which the kernel knows their sockets; what is closed meanwhile is none."""
     found: set[str] = set()
     for each in processes:
-        try:
-            names = [str(handle.readlink()) for handle in Path(f"/proc/{each}/fd").iterdir()]
-            found |= {name.removeprefix("socket:[")[:-1] for name in names}
-        except OSError:
-            continue
+        with contextlib.suppress(OSError):
+            for handle in Path(f"/proc/{each}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    found.add(str(handle.readlink()).removeprefix("socket:[")[:-1])
     return found
 
 

@@ -104,7 +104,7 @@ def test_the_server_listens_on_this_machine_alone_and_answers_to_no_other_name(c
     foreign = {"Host": "evil.example"}, {"Host": f"evil.example:{port}"}, {"Host": f"127.0.0.1.evil.example:{port}"}
     for headers in foreign:  # a name of somebody else's that points here (DNS rebinding)
         assert _refused(base, search, headers), headers
-    for origin in ("https://evil.example", "null", f"http://127.0.0.1:{port}.evil.example"):  # a page in the browser
+    for origin in ("https://evil.example", "null", f"http://127.0.0.1.evil.example:{port}"):  # a page in the browser
         written = {"Origin": origin, "Content-Type": "text/plain"}
         assert _refused(base, create, written, b'{"name": "theirs"}'), origin
     assert not _refused(base, search, {"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"})
