@@ -53,7 +53,7 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "m
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_takes_neither_memory_nor_time(name: str) -> None:
-    done = subprocess.run([sys.executable, "-c", BOUNDED], input=BOMBS[name], capture_output=True, timeout=60, check=False,
+    done = subprocess.run([sys.executable, "-c", BOUNDED], input=BOMBS[name], capture_output=True, check=False,
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (10, 10)))  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
 
