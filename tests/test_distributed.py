@@ -393,7 +393,7 @@ def test_a_job_that_is_asked_to_stop_stops_with_all_its_workers_and_goes_on(
 ) -> None:
     process, rundir = sleeping
     os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(10) == 1
+    assert process.wait(60) == 1
     failure = rundir.read_failure()
     assert failure is not None
     assert failure.kind == "stopped"
