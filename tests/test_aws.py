@@ -117,6 +117,7 @@ def results(command: Command) -> int:
     return len(list(command.home.glob("results/*/runs/*/result.json")))
 
 
+@pytest.mark.nightly
 def test_pretrained_weights_are_uploaded_once_and_every_job_has_them_as_a_channel(aws: Aws) -> None:
     keys = {"matrix": "{seed: [0, 1]}", "epochs": 2}
     boards = {}
@@ -197,6 +198,7 @@ def test_whoever_is_killed_there_is_followed_by_one_who_goes_on_with_the_same_jo
     assert quality(aws.leaderboard(command)) == aws.undisturbed()
 
 
+@pytest.mark.nightly
 def test_a_sweep_that_is_left_goes_on_in_aws_and_is_taken_up_again(aws: Aws) -> None:
     command = aws.command(epochs=60)
     process = command.start("run", "-y")
@@ -261,6 +263,7 @@ def test_expired_credentials_stop_nothing_and_new_ones_are_taken(aws: Aws) -> No
     assert set(aws.started().values()) == {1}
 
 
+@pytest.mark.nightly
 def test_two_instances_train_a_run_together(aws: Aws) -> None:
     command = aws.command(matrix="{processes: [2]}", more="hosts: 2")
     assert "1 of 1 runs done" in command("run", "-y")
@@ -378,6 +381,7 @@ def test_a_budget_ends_the_sweep_and_a_larger_one_goes_on(aws: Aws) -> None:
     assert "more than the budget of $16.00" in command("run", "-y", code=2)
 
 
+@pytest.mark.nightly
 def test_one_configuration_needs_a_role_and_a_bucket(aws: Aws) -> None:
     command = aws.command()
     command.environment.pop("SAGEMAKER_ROLE")

@@ -88,6 +88,7 @@ def test_host_processes(tmp_path: Path, cache: Path) -> None:
 
 @pytest.mark.slow
 @CONTAINERS
+@pytest.mark.nightly
 def test_containers(tmp_path: Path, cache: Path) -> None:
     sweep = Sweep(tmp_path, cache, "local")
     with sweep.watched(containers.ATTEMPT) as onlooker:
@@ -98,6 +99,7 @@ def test_containers(tmp_path: Path, cache: Path) -> None:
     sweep.kept_everything_secret()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_training_jobs_in_aws(tmp_path: Path, cache: Path) -> None:
     image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ours:1"

@@ -173,6 +173,7 @@ def test_a_cache_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path
         catalogue.describe([spec("lenet5")], tmp_path / "file")
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_processes_that_ask_at_a_time_get_equal_answers(tmp_path: Path) -> None:
     code = """

@@ -105,6 +105,7 @@ def test_a_folder_s_name_becomes_the_experiment_s(name: str, expected: str) -> N
     assert initial.slug(name) == expected
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_costs_are_the_catalogue_s(tmp_path: Path) -> None:
     specs = {model: ModelSpec(model, "{}", initial.REFERENCE, 3, 10) for model in initial.COSTS}

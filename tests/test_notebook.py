@@ -54,6 +54,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nbformat.Note
     return notebook
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_every_cell_runs_and_shows_what_the_reader_of_the_page_sees(executed: nbformat.NotebookNode) -> None:
     """Each kind of output, cell by cell; nothing on standard error."""
@@ -61,6 +62,7 @@ def test_every_cell_runs_and_shows_what_the_reader_of_the_page_sees(executed: nb
     assert not any("stream" in kind for cell in kinds(executed) for kind in cell)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_leaderboard_is_a_table_with_a_row_for_each_configuration(executed: nbformat.NotebookNode) -> None:
     first = next(cell for cell in executed.cells if cell.cell_type == "code")

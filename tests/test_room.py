@@ -59,6 +59,7 @@ if os.geteuid() == 0:  # who may mount a file system
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
     @pytest.mark.slow
+    @pytest.mark.nightly
     def test_a_full_disk_stops_the_sweep_and_it_goes_on_when_there_is_room(small: Path, tmp_path: Path) -> None:
         experiment = Experiment(small / "home", tmp_path / "cache", seeds=1)
         ballast = small / "ballast"

@@ -99,6 +99,7 @@ def test_what_makes_no_step_slower_shares_a_probe(tmp_path: Path) -> None:
     assert probes.missing([RUN, *alike, *other]) == [RUN, *other]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_probes_are_taken_once_and_one_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
     probes = Probes(tmp_path, {SPEC: 10})

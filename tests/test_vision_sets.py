@@ -18,6 +18,7 @@ from benchmark.datacard import DataCard
 from benchmark.run import DataSpec
 from benchmark.training.torchvision_classes import common_classes
 from tests import vision_files as files
+from tests.night import by_day
 
 EMNIST = ("emnist-balanced-train-{}-ubyte", "emnist-balanced-test-{}-ubyte", 47)
 LETTERS = ("emnist-letters-train-{}-ubyte", "emnist-letters-test-{}-ubyte", 26, 1)
@@ -75,11 +76,6 @@ def offline(monkeypatch):
     monkeypatch.delenv("no_proxy", raising=False)
 
 
-def nightly_but(*some, names):
-    """As arguments of a test: those that are named, and the others for the night."""
-    return [each if each in some else pytest.param(each, marks=pytest.mark.nightly) for each in names]
-
-
 def spec(name, root):
     return DataSpec("torchvision", name=name, path=str(root))
 
@@ -89,7 +85,7 @@ def test_every_set_is_tried():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", nightly_but("MNIST", "CIFAR10", "ImageNet", "GTSRB", names=SETS))
+@pytest.mark.parametrize("name", by_day({"MNIST", "CIFAR10", "ImageNet", "GTSRB"}.__contains__, SETS))
 def test_a_set_is_read_from_its_raw_files(name, root, cache):
     write, sizes, classes = SETS[name]
     write(root)
@@ -194,7 +190,7 @@ def test_archives_that_lie_where_torchvision_puts_them_are_unpacked(root, cache)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", nightly_but("CIFAR10", names=["SVHN", "STL10", "CIFAR10", "MNIST"]))
+@pytest.mark.parametrize("name", by_day("CIFAR10".__eq__, ["SVHN", "STL10", "CIFAR10", "MNIST"]))
 def test_a_truncated_file_is_an_error_with_a_remedy(name, root, cache):
     SETS[name][0](root)
     largest = max((path for path in root.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
@@ -205,7 +201,7 @@ def test_a_truncated_file_is_an_error_with_a_remedy(name, root, cache):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", nightly_but("PCAM", names=["StanfordCars", "ImageNet", "PCAM", "EuroSAT"]))
+@pytest.mark.parametrize("name", by_day("PCAM".__eq__, ["StanfordCars", "ImageNet", "PCAM", "EuroSAT"]))
 def test_what_cannot_be_downloaded_says_so(name, root, cache):
     with pytest.raises(DataError, match=r"(?s)download: .*copy its files to .*set `path`"):
         inspect(spec(name, root), cache)

@@ -129,6 +129,7 @@ def whole(base: Run, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
     return rundir
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_job_killed_at_twenty_random_steps_ends_as_if_it_had_not_been(
     base: Run, data: Path, whole: RunDir, tmp_path: Path
