@@ -38,7 +38,6 @@ def _running(plan: Plan) -> Iterator[Run]:
     """Those whose job lives, also where the command that started it does not."""
     if not (plan.directory / "journal.db").exists():
         return
-    journal = Journal(plan.directory)
-    opened = journal.open_attempts()
+    with Journal.read(plan.directory) as journal:
+        opened = journal.open_attempts()
     yield from (run for run in plan.runs if run.run_id in opened and is_under_way(journal.rundir(run)))
-    journal.close()
