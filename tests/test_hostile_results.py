@@ -119,7 +119,7 @@ def _arrays(**changes) -> dict:
         {"test_log_probs": np.zeros((2, 0), np.float32)},
         {"test_log_probs": np.array([["0", "1"]] * 2)},
     ],
-    ids=lambda changes: str(next(iter(changes.items()))),
+    ids=lambda changes: next(iter(changes)),
 )
 def test_predictions_of_other_types_or_shapes_are_refused(changes: dict, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
