@@ -8,10 +8,8 @@ import random
 import signal
 import subprocess
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from launch import processes
 from launch.rehearsal.client import Rehearsal
 from tests.killed_experiment import Experiment, Mode, server_of
 from tests.killed_tracker import Tracker
@@ -70,23 +68,15 @@ class Killer:
         return self._random.choice(found) if found else None
 
     def _jobs(self) -> list[int]:
-        """The program of each training job that runs: the first process in its namespace, once that is made."""
+        """The first process of each training job that runs, with which all its others end."""
         assert self._server is not None
-        outer = [pid for job in self._server.jobs() for pid in job["pids"].values()]
-        found = [inner for pid in outer if (inner := processes.child_of(pid))]
-        return [pid for pid in found if "python" in _command(pid).partition("\0")[0]]
+        return [pid for job in self._server.jobs() for pid in job["pids"].values()]
 
     def _end_tracker(self, tracker: Tracker) -> bool:
         if not tracker.is_up:
             return False
         tracker.kill(self._random.uniform(0, AWAY_SECONDS))
         return True
-
-
-def _command(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    return ""
 
 
 def _end(pid: int | None) -> bool:
