@@ -343,9 +343,12 @@ def _outcome(row: sqlite3.Row) -> Outcome:
     check_numbers("profile", profile)
     if row["status"] == "done":
         result = Result(**document)
+        result.check()
         result = dataclasses.replace(result, notes=tuple(result.notes))
         return Outcome("done", result, None, profile, row["attempts"])
-    return Outcome("failed", None, Failure(**document), profile, row["attempts"])
+    failure = Failure(**document)
+    failure.check()
+    return Outcome("failed", None, failure, profile, row["attempts"])
 
 
 def _now() -> float:

@@ -62,11 +62,21 @@ class Event:
     time: float
     metrics: Mapping[str, float | None]
 
-    def __post_init__(self) -> None:
+    def check(self) -> Event:
+        """Itself, as it was read from a file, which may have been edited.
+
+        Raises:
+            ValueError: a value is of another type.
+        """
         _whole("epoch", self.epoch)
         _whole("step", self.step)
         _finite("time", self.time)
-        check_numbers("metrics", self.metrics)
+        if not isinstance(self.metrics, Mapping):
+            raise ValueError("metrics are no mapping")
+        for name, each in self.metrics.items():
+            if each is not None and not isinstance(each, int | float):
+                raise ValueError(f"metrics: {name} is no number")
+        return self
 
 
 @dataclass(frozen=True)
@@ -91,8 +101,12 @@ class Result:
     """SHA-256 of ``model.safetensors``, hexadecimal; empty in results of before it was told."""
     schema_version: int = SCHEMA_VERSION
 
-    def __post_init__(self) -> None:
-        """A file may have been edited, or the journal."""
+    def check(self) -> None:
+        """As it was read from a file or the journal, which may have been edited.
+
+        Raises:
+            ValueError: a value is of another type, or not finite.
+        """
         _text("run_id", self.run_id)
         check_numbers("metrics", self.metrics)
         _texts("undefined", self.undefined)
@@ -120,6 +134,9 @@ class Failure:
     def __post_init__(self) -> None:
         if self.kind not in get_args(FailureKind):
             raise ValueError(f"unknown failure kind {self.kind!r}")
+
+    def check(self) -> None:
+        """See :meth:`Result.check`."""
         _text("message", self.message)
         _text("traceback", self.traceback)
         _finite("time", self.time)
@@ -320,7 +337,7 @@ class RunDir:
             return ()
         whole = text[: text.rfind(b"\n") + 1].splitlines()
         try:
-            return tuple(Event(**json.loads(line)) for line in whole)
+            return tuple(Event(**json.loads(line)).check() for line in whole)
         except (ValueError, TypeError, RecursionError) as error:
             raise BrokenFile(
                 f"{self.events_path}: not a list of epochs: {error}; move it away, and the run has no curve"
@@ -455,7 +472,10 @@ def read_record(path: Path, kind: type[T]) -> T:
     if document.get("schema_version") != SCHEMA_VERSION:
         raise BrokenFile(f"{path}: of version {document.get('schema_version')}; this program reads {SCHEMA_VERSION}")
     try:
-        return kind(**document)
+        record = kind(**document)
+        if isinstance(record, Result | Failure):
+            record.check()
+        return record
     except (TypeError, ValueError) as error:
         raise BrokenFile(f"{path}: not a {kind.__name__}: {error}; {REMEDY}") from error
 
