@@ -38,6 +38,7 @@ nightly: $(VENV)/installed-test
 	$(BIN)/python perf/larger_than_memory.py
 	$(BIN)/python perf/coverage.py
 	$(BIN)/python perf/report.py
+	$(BIN)/python perf/tracker.py
 	$(BIN)/python tests/survival.py --kills 500 --seed 1
 
 clean:
