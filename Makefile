@@ -53,6 +53,7 @@ nightly: $(VENV)/installed-test
 	$(BIN)/python tests/determinism.py
 	$(BIN)/python tests/fuzz_yaml.py --texts 1000000 --seed 1
 	$(BIN)/python tests/fuzz_images.py --mutations 100000 --seed 1
+	$(BIN)/python perf/tracker.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

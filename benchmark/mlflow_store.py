@@ -12,6 +12,7 @@ import re
 import sqlite3
 import ssl
 import subprocess
+from contextlib import closing
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -22,6 +23,8 @@ from benchmark.data.datacache import DataError
 from benchmark.mlflow_making import MakingError, make, use_wal
 
 FILE_NAME = "mlflow.db"
+FREE = "free some space where MLflow keeps its data"
+HELD = "another program holds it: end that one, or wait"
 
 
 class TrackingError(Exception):
@@ -76,10 +79,13 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def answers(uri: str, seconds: float = 5.0) -> bool:
-    """Whether a server at ``uri`` can be asked: a quick look, where MLflow's client waits and tries again for minutes.
+    """Whether the store at ``uri`` can be asked: a quick look, where MLflow's client waits and tries again for minutes.
 
-    Anything but silence and a server's own error will do: whether it takes us is for MLflow's client to find out.
+    Of a server anything but silence and its own error will do: whether it takes us is for MLflow's client to find out.
+    A file does not answer while another program holds it.
     """
+    if path := sqlite_path(uri):
+        return not path.exists() or _is_free(path, seconds)
     address = urlsplit(uri)
     if address.scheme not in ("http", "https"):
         return True
@@ -97,6 +103,19 @@ def answers(uri: str, seconds: float = 5.0) -> bool:
         return False
 
 
+def _is_free(path: Path, seconds: float) -> bool:
+    """Whether something can be written into the SQLite file soon; what else is wrong with it MLflow's client tells."""
+    try:
+        with closing(sqlite3.connect(path, timeout=seconds, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        return "locked" not in str(error)
+    except sqlite3.Error:
+        return True
+    return True
+
+
 def redact(text: str) -> str:
     """``text`` with the user names, passwords and query strings of its addresses taken out."""
     text = re.sub(r"(\w://)[^/\s@]+@", r"\1***@", text)
@@ -107,9 +126,17 @@ def words(uri: str, error: Exception) -> str:
     """What a user is told of an error of MLflow's: whether the store is out of reach or refuses, and why."""
     text = re.sub(r"<[\w.]+ object at 0x\w+>:? ?", "", " ".join(str(error).split()))
     text = redact(text)[:500]
+    remedy = _remedy(text)
     if "failed with exception" in text or "failed with timeout" in text:
-        return f"MLflow at {redact(uri)} cannot be reached: {text}"
-    return f"MLflow at {redact(uri)} refused: {text or type(error).__name__}"
+        return f"MLflow at {redact(uri)} cannot be reached: {text}{remedy}"
+    return f"MLflow at {redact(uri)} refused: {text or type(error).__name__}{remedy}"
+
+
+def _remedy(text: str) -> str:
+    """What to do about it, where that can be told from an error's words."""
+    if "is full" in text or "No space left" in text:
+        return f"; {FREE}"
+    return f"; {HELD}" if "is locked" in text else ""
 
 
 def quiet() -> None:
@@ -160,7 +187,7 @@ def prepare(uri: str) -> None:
             make(path)
         use_wal(path)
     except (MakingError, DataError, OSError, subprocess.SubprocessError) as error:
-        raise TrackingError(f"MLflow's store cannot be made: {path}: {redact(str(error))}") from error
+        text = redact(str(error))
+        raise TrackingError(f"MLflow's store cannot be made: {path}: {text}{_remedy(text)}") from error
     except sqlite3.DatabaseError as error:
-        remedy = "; another program holds it: end that one, or wait" if "locked" in str(error) else ""
-        raise TrackingError(f"{path}: cannot be used as MLflow's store: {error}{remedy}") from error
+        raise TrackingError(f"{path}: cannot be used as MLflow's store: {error}{_remedy(str(error))}") from error

@@ -9,26 +9,68 @@ the next.
 from __future__ import annotations
 
 import dataclasses
+import math
 import queue
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from benchmark.mlflow_store import RunTrackingError, TrackingError
+from benchmark.mlflow_store import RunTrackingError, TrackingError, sqlite_path
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 
 if TYPE_CHECKING:
     from benchmark.tracking import Publisher
 
+Answer = TypeVar("Answer")
+
 COALESCE_SECONDS = 3.0
 """The first news of a run that has not ended waits so long for more."""
 BACKOFF_SECONDS = (1.0, 5.0, 15.0, 60.0)
 CLOSING_TRIES = 4
 """At the end so many failures in a row are enough, of a tracker that does answer."""
+
+
+SERVER_SECONDS = 3.0
+"""For each run of a sweep so long, at its end, for a server that has not got everything yet."""
+LEAST_SECONDS, MOST_SECONDS = 15.0, 60.0
+
+
+def patience(uri: str, runs: int) -> float:
+    """How many seconds, at the end of a sweep of so many runs, MLflow is waited for: a slow server must not make a
+    sweep much longer, since `sync` publishes the rest.  A file is not slow, or :func:`mlflow_store.answers` tells."""
+    if sqlite_path(uri):
+        return MOST_SECONDS
+    return min(MOST_SECONDS, max(LEAST_SECONDS, SERVER_SECONDS * runs))
+
+
+def within(seconds: float, work: Callable[[], Answer]) -> Answer:
+    """What ``work`` returns or raises, unless it takes longer: then it is left to a thread that ends with the process.
+
+    Raises:
+        TrackingError: it takes longer.
+    """
+    if math.isinf(seconds):
+        return work()
+    future: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="presenting", daemon=True).start()
+    try:
+        return future.result(max(0.0, seconds))
+    except TimeoutError as error:
+        if future.done():
+            raise
+        raise TrackingError("it is too slow to be waited for") from error
 
 
 @dataclass(frozen=True)

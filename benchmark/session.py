@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -28,7 +29,7 @@ from benchmark.lock import exclusive
 from benchmark.plan import Plan
 from benchmark.planned import Found, planned
 from benchmark.preparing import must_have_run
-from benchmark.publishing import Publishing
+from benchmark.publishing import Publishing, patience, within
 from benchmark.reporting import Summary
 from benchmark.run import Run
 from benchmark.rundir import atomic
@@ -42,8 +43,6 @@ ENVIRONMENT = 3
 """The exit code where the machine is in the way."""
 FEW = 5
 """Names in a line; more are counted."""
-PUBLISHING_SECONDS = 60.0
-"""At the end of a sweep, at most so long for what MLflow does not have yet."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,8 @@ class Session:
     stack: ExitStack
     expected: Estimate | None = None
     started: float = field(default_factory=time.monotonic)
+    deadline: float = math.inf
+    """Until when MLflow is waited for, once all runs have ended."""
 
     @classmethod
     def open(cls, path: Path | None, settings: Sequence[str], results: Path, options: Options) -> Session:
@@ -161,11 +162,13 @@ class Session:
         """Whether what is to run is paid for by the hour."""
         return self.site.launcher.remote and bool(self.todo)
 
-    def events(self, publishing_seconds: float = PUBLISHING_SECONDS) -> Iterator[SweepEvent]:
-        """Runs everything; Ctrl-C once drains, twice kills."""
+    def events(self, publishing_seconds: float | None = None) -> Iterator[SweepEvent]:
+        """Runs everything; Ctrl-C once drains, twice kills.  At the end MLflow gets so many seconds, or what is due."""
         with _signals(self.interrupt):
             yield from self.sweep.events()
-            yield from self.sweep.finish(publishing_seconds)
+            seconds = patience(self.uri, len(self.todo)) if publishing_seconds is None else publishing_seconds
+            self.deadline = time.monotonic() + seconds
+            yield from self.sweep.finish(seconds)
 
     def conclude(self) -> Summary:
         """Writes the leaderboard and the view in MLflow, and lets go of the experiment."""
@@ -218,7 +221,7 @@ class Session:
         try:
             return [self.present(publisher)]
         except mlflow_store.TrackingError as error:
-            return [f"MLflow: {error}"]
+            return [f"MLflow: {error}; `python -m benchmark sync` publishes the leaderboard there"]
 
     def present(self, publisher: Publisher | None = None) -> str:
         """Gives MLflow the view and the leaderboard's files; the line that leads there.
@@ -228,8 +231,14 @@ class Session:
         """
         plan, journal = self.found.plan, self.site.journal
         publisher = publisher or _publisher(self.uri, plan)
-        link = publisher.write_view(plan.runs, plan.experiment.report.primary)
-        publisher.log_sweep(_files(plan.directory), journal.note("sweep_uuid", os.urandom(16).hex()))
+        files, uuid = _files(plan.directory), journal.note("sweep_uuid", os.urandom(16).hex())
+
+        def show() -> str:
+            link = publisher.write_view(plan.runs, plan.experiment.report.primary)
+            publisher.log_sweep(files, uuid)
+            return link
+
+        link = within(self.deadline - time.monotonic(), show)
         line = f"compare the runs: `{self.command('ui')}`, or {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
         journal.remember("view", line)
         return "\n".join((line, *registering.lines(plan, journal, self.uri)))

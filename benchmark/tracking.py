@@ -29,8 +29,10 @@ from benchmark.mlflow_making import ENVIRONMENT
 from benchmark.mlflow_record import COMMIT, FAILURE_TAGS, KIND, PROFILE, UUID, Point, Profile, Record
 from benchmark.mlflow_seen import Projection, Seen
 from benchmark.mlflow_store import (
+    HELD,
     RunTrackingError,
     TrackingError,
+    answers,
     artifact_location,
     default_uri,
     is_managed,
@@ -96,6 +98,8 @@ class Publisher:
         self._seen: dict[str, Seen] = {}
         with self._reported():
             self._client = connect(uri)
+            if self._direct and not answers(uri):  # MLflow's client would wait for 20 seconds, in each call
+                raise TrackingError(f"MLflow at {redact(uri)}: the database is locked; {HELD}")
             self._experiment_id = self._find_experiment()
 
     def publish(

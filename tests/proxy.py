@@ -21,6 +21,7 @@ class Proxy(ThreadingHTTPServer):
 
     Attributes:
         mode: ``lose`` forwards every request and cuts the connection instead of some replies, 30% of them.
+        surely_lost: the first reply to a request with this in its path is among the lost ones.
         delay: seconds before each request is forwarded.
         forwarded: called with the path of each request that the server has got and not answered.
         requests: the paths of all requests, in order.
@@ -32,6 +33,7 @@ class Proxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream
         self.mode: Mode = "pass"
+        self.surely_lost = ""
         self.delay = 0.0
         self.requests: list[str] = []
         self.random = random.Random(20)
@@ -44,6 +46,13 @@ class Proxy(ThreadingHTTPServer):
     def count(self, part: str) -> int:
         """How many requests had ``part`` in their path."""
         return sum(part in path for path in self.requests)
+
+    def loses(self, path: str) -> bool:
+        """Whether the reply to this request is to be lost."""
+        if self.surely_lost and self.surely_lost in path:
+            self.surely_lost = ""
+            return True
+        return self.random.random() < 0.3
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is no news."""
@@ -65,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, headers, content = self._forward(proxy, body)
         except (OSError, http.client.HTTPException):
             return self._cut()
-        if proxy.mode == "lose" and proxy.random.random() < 0.3:
+        if proxy.mode == "lose" and proxy.loses(self.path):
             return self._cut()
         return self._reply(status, headers, content)
 

@@ -2,17 +2,18 @@
 
 import shutil
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from benchmark.mlflow_store import TrackingError, answers, prepare, sqlite_uri
-from benchmark.publishing import COALESCE_SECONDS, Published, Publishing, Request, Trouble
+from benchmark.publishing import COALESCE_SECONDS, Published, Publishing, Request, Trouble, patience, within
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 from benchmark.tracking import Projection, Publisher
@@ -214,3 +215,30 @@ def test_a_port_that_is_closed_or_silent_does_not_answer() -> None:
 
 def test_a_store_that_is_a_file_needs_no_answer() -> None:
     assert answers("sqlite:////nowhere/mlflow.db")
+
+
+def test_a_file_answers_unless_another_program_holds_it(store: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copy(store, tmp_path))
+    assert answers(sqlite_uri(mine))
+    with closing(sqlite3.connect(mine, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        assert not answers(sqlite_uri(mine), 0.1)
+        with pytest.raises(TrackingError, match="another program holds it: end that one, or wait"):
+            Counting(sqlite_uri(mine))
+    assert answers(sqlite_uri(mine))
+
+
+@pytest.mark.parametrize("runs", [3, 5, 10, 1000])
+def test_a_slow_server_costs_a_sweep_at_most_five_seconds_a_run_at_its_end(runs: int) -> None:
+    assert patience("http://127.0.0.1:5000", runs) <= 5 * runs
+    assert patience("http://127.0.0.1:5000", runs) <= 60
+
+
+def test_what_takes_too_long_is_not_waited_for_and_errors_come_through() -> None:
+    never = threading.Event()
+    with pytest.raises(TrackingError, match="too slow"):
+        within(0.05, never.wait)
+    never.set()
+    assert within(10, lambda: "done") == "done"
+    with pytest.raises(ZeroDivisionError):
+        within(10, lambda: 1 // 0)
