@@ -24,6 +24,7 @@ CODE = (
     "benchmark/rundir.py",
     "benchmark/weights.py",
     "benchmark/data/__init__.py",
+    "benchmark/data/checks.py",
     "benchmark/data/datacache.py",
     "benchmark/data/images.py",
     "benchmark/data/imageset.py",
