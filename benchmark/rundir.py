@@ -32,7 +32,7 @@ from zipfile import ZIP_STORED, BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from benchmark import plainfile
+from benchmark.plainfile import opened
 from benchmark.run import Run
 
 FailureKind = Literal["diverged", "oom", "data", "config", "error", "timeout", "killed", "stopped", "infrastructure"]
@@ -319,7 +319,7 @@ class RunDir:
         known = self.read_events()
         if any(event.epoch == each.epoch for each in known):
             return
-        handle = plainfile.opened(self.events_path, os.O_RDWR | os.O_APPEND)
+        handle = opened(self.events_path, os.O_RDWR | os.O_APPEND)
         with os.fdopen(handle, "ab") as file:
             file.truncate(_whole_lines(self.events_path))
             file.write(json.dumps(dataclasses.asdict(event)).encode() + b"\n")
@@ -369,7 +369,7 @@ class RunDir:
     def read_predictions(self, split: str) -> Predictions:
         path = self.path / "predictions.npz"
         try:
-            with path.open("rb") as opened, _plain(np.load(opened, allow_pickle=False)) as file:
+            with path.open("rb") as raw, _plain(np.load(raw, allow_pickle=False)) as file:
                 found = Predictions(file[f"{split}_ids"], file[f"{split}_labels"], file[f"{split}_log_probs"])
             _check_predictions(found)
             return found
@@ -380,7 +380,7 @@ class RunDir:
         """The names of the classes, in the order of the columns of ``log_probs``."""
         path = self.path / "predictions.npz"
         try:
-            with path.open("rb") as opened, _plain(np.load(opened, allow_pickle=False)) as file:
+            with path.open("rb") as raw, _plain(np.load(raw, allow_pickle=False)) as file:
                 return tuple(map(str, file["classes"].tolist()))
         except _BROKEN as error:
             raise BrokenFile(f"{path}: names no classes: {error}") from error

@@ -86,7 +86,7 @@ def test_a_library_that_is_missing_is_named_with_the_remedy(monkeypatch: pytest.
 
 
 def test_what_is_left_to_choose_is_resolved_in_the_description() -> None:
-    data = Header("d" * 64, ("a", "b"), {"train": 1, "val": 1, "test": 1}, (0.25,), (0.5,))
+    data = Header("d" * 64, ("a", "b"), {"train": 1, "val": 1, "test": 1}, (0.25,), (0.5,), {})
     plain = described(entry(0, 0.5, 0.9), "lenet5", "tour", "onnx", data)
     assert plain["preprocessing"] == {
         "channels": 1, "image_size": 28, "resize": "crop", "interpolation": "bilinear", "crop_pct": 1.0,

@@ -464,8 +464,8 @@ def test_after_a_failure_only_the_rest_is_downloaded(bucket: Bucket) -> None:
         ("s3://AKIA:secret1@my-bucket/photos", ":27: path must be the address"),
         ("s3://my-bucket/a/../../b", "what follows the bucket has an empty part, or a part . or .."),
         ("s3://my-bucket//b", "what follows the bucket has an empty part"),
-        ("s3://my-bucket/\\e[2J", "what follows the bucket has a control character"),
-        ("s3://my-bucket/\\ud800", "what follows the bucket is not Unicode"),
+        ("s3://my-bucket/\\e[2J", "invisible character U+001B"),
+        ("s3://my-bucket/\\ud800", "U+D800 can stand in no text"),
     ],
 )
 def test_a_wrong_address_is_an_error_at_its_place(path: str, expected: str) -> None:

@@ -425,6 +425,8 @@ def bare(run: Run, bench: Bench, place: Path) -> tuple[int, RunDir, str]:
     return job(run, bench.data(), place, ("/usr/bin/env", "-u", "SM_CHANNEL_WEIGHTS", sys.executable))
 
 
+@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_team_unfreezes_together(bench: Bench, tmp_path: Path) -> None:
     """Of a network without batch normalisation, so that the shares of a batch do not matter."""
     keys = {"model": "test_convnext", "freeze": "backbone", "augment": "flip", "head_lr": 0.01, "optimizer": "sgd"}
@@ -443,6 +445,8 @@ def test_a_team_unfreezes_together(bench: Bench, tmp_path: Path) -> None:
     assert losses["frozen"][2] != pytest.approx(losses["together"][2], rel=1e-2)
 
 
+@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_team_probes_the_features_that_one_process_keeps(bench: Bench, tmp_path: Path) -> None:
     found = []
     for processes in (1, 2):
