@@ -15,7 +15,10 @@ settings.register_profile("unhurried", deadline=None)  # a busy machine is no mi
 settings.load_profile("unhurried")
 
 
-CONTAINERS = ("test_bootstrap", "test_containers", "test_local", "test_rehearsal_server")
+CONTAINERS = (
+    "test_bootstrap", "test_canaries", "test_containers", "test_determinism", "test_local", "test_rehearsal_server",
+    "test_survival",
+)  # fmt: skip
 """Modules that look at all containers of this machine: one after the other."""
 
 
