@@ -216,7 +216,7 @@ def _check_equal(cells: Iterable[Cell], declaration: Declaration, problems: Prob
         return  # nothing can have made them equal since they were made to differ
     changing = {given.mark for layer in layers for given in layer.values()}
     first: dict[tuple[Any, ...], Cell] = {}
-    for cell in cells if changing else ():  # else they differ as they did before
+    for cell in cells:
         other = first.setdefault(_signature(cell.run), cell)
         if other is not cell:
             mark = next(mark for each in (cell, other) for mark in each.origin.values() if mark in changing)
