@@ -52,6 +52,8 @@ nightly: $(VENV)/installed-test
 	$(BIN)/python tests/two_at_once.py --rounds 10
 	$(BIN)/python tests/determinism.py
 	$(BIN)/python tests/fuzz_yaml.py --texts 1000000 --seed 1
+	$(INSTALL) '.[fuzz]'
+	$(BIN)/python tests/fuzz_yaml_guided.py -max_total_time=3000
 	$(BIN)/python tests/fuzz_images.py --mutations 100000 --seed 1
 	$(BIN)/python perf/tracker.py
 
