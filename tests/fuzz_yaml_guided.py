@@ -1,8 +1,10 @@
-"""Experiments' files by libFuzzer, which keeps what reaches new code: `python tests/fuzz_yaml_guided.py -max_total_time=600`.
+"""Experiments' files by libFuzzer, which keeps what reaches new code.
 
-Needs the extra `fuzz` (atheris).  The reader's own modules and PyYAML are instrumented; the corpus begins with the lines
-of `yaml_support.py`.  It ends with a text that gives anything but an experiment or an error with words, takes over two
-seconds or 2 GiB; all flags are libFuzzer's.
+    python tests/fuzz_yaml_guided.py -max_total_time=600
+
+Needs the extra `fuzz` (atheris).  The reader's own modules and PyYAML are instrumented; the corpus begins with the
+lines of `yaml_support.py`.  It ends with a text that gives anything but an experiment or an error with words, takes
+over two seconds or 2 GiB; all flags are libFuzzer's.
 """
 
 import sys
