@@ -1,4 +1,4 @@
-"""Why a run is new although one like it has a result: which keys of the YAML, or which images, have changed since."""
+"""Why a run is new although one like it was begun: which keys of the YAML, or which images, have changed since."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmark.run import DataSpec, Run, canonical_json
 MOST = 3
 """With more keys changed it is another run rather than the same one changed."""
 CANDIDATES = 100
-"""So many results at most, the latest, are compared with each new run."""
+"""So many runs at most, the latest, are compared with each new run."""
 
 Document = Mapping[str, Any]
 _Values = tuple[str, ...]
@@ -23,8 +23,8 @@ def changes(new: Iterable[Run], left: Iterable[Document]) -> dict[str, str]:
     """Id of each run of ``new`` that is a changed one of ``left`` -> what has changed, in words.
 
     Args:
-        left: documents (:meth:`Run.to_json`) of runs with a result that the YAML no longer asks for, latest first.
-            One and the same model and seed are compared.
+        left: documents (:meth:`Run.to_json`) of runs, with a result or interrupted, that the YAML no longer asks for,
+            latest first.  One and the same model and seed are compared.
     """
     groups: dict[tuple[Any, Any], list[tuple[_Values, Document]]] = {}
     for document in ({**_BUILT_IN, **each} for each in left):

@@ -236,11 +236,10 @@ class Journal:
         with self._understood():
             return {row["run_id"]: _outcome(row) for row in rows}
 
-    def finished(self) -> list[dict[str, Any]]:
-        """The documents (:meth:`Run.to_json`) of all runs that ever had a result, of the latest first."""
+    def begun(self) -> list[dict[str, Any]]:
+        """The documents (:meth:`Run.to_json`) of all runs that were ever begun, of the latest first."""
         rows = self._db.execute(
-            "SELECT r.document FROM runs r JOIN outcomes o USING (run_id) WHERE o.status = 'done' "
-            "ORDER BY o.recorded DESC"
+            "SELECT r.document FROM runs r JOIN attempts a USING (run_id) GROUP BY run_id ORDER BY MAX(a.started) DESC"
         )
         with self._understood():
             return [_mapping(row["document"]) for row in rows]

@@ -91,11 +91,11 @@ def make(experiment: Experiment, directory: Path, cache: Path, probe: Probing | 
         lambda specs: catalogue.refusals(specs, cache),
         lambda specs: obtaining.obtain(specs, cache),
     )
-    outcomes, finished = _read_journal(directory)
+    outcomes, begun = _read_journal(directory)
     efforts = {run.run_id: Effort.of(run, models[_spec(run, facts[run.data])], facts[run.data]) for run in runs}
     ids = {run.run_id for run in runs}
     new = (run for run in runs if run.run_id not in outcomes)
-    changed = changes(new, (each for each in finished if each["run_id"] not in ids))
+    changed = changes(new, (each for each in begun if each["run_id"] not in ids))
     cells = [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs, changed.get(run.run_id)) for run in runs]
     probes = Probes(cache, {spec: len(each.classes) for spec, each in facts.items()})
     if probe:
@@ -107,11 +107,11 @@ def make(experiment: Experiment, directory: Path, cache: Path, probe: Probing | 
 
 
 def _read_journal(directory: Path) -> tuple[dict[str, Outcome], list[dict[str, Any]]]:
-    """The journal's outcomes and finished runs, or nothing where there is no journal yet."""
+    """The journal's outcomes and the runs that were begun, or nothing where there is no journal yet."""
     if not (directory / "journal.db").exists():
         return {}, []
     with Journal.read(directory) as journal:
-        return journal.outcomes(), journal.finished()
+        return journal.outcomes(), journal.begun()
 
 
 @cache

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from benchmark.run import Run
 from benchmark.rundir import Failure, Result
 from benchmark.status import status
 from benchmark.training.environment import environment
+from tests.vision_files import picture
 
 ROOT = Path(__file__).resolve().parent.parent
 YAML = """
@@ -109,6 +111,25 @@ def test_each_cell_has_its_state_and_the_reason(path: Path, cache: Path) -> None
         assert [c.run for c in chosen(plan, (name,), False)] == [failed, *plan.runs[3:]]
     with pytest.raises(UsageProblem, match="the kinds are oom"):
         chosen(plan, ("diverged",), False)
+
+
+def test_images_that_change_while_a_run_is_interrupted_make_a_new_run_that_says_so(tmp_path: Path, cache: Path) -> None:
+    for split, name, number in product(("train", "test"), ("cat", "dog"), range(6)):
+        picture(tmp_path / "photos" / split / name / f"{number}.png")
+    path = tmp_path / "changed.yaml"
+    path.write_text(
+        "name: changed\ndata: {source: folder, path: photos}\ndefaults: {model: lenet5, batch_size: 4, image_size: 28}\n"
+    )
+    before = make(path, cache)
+    (interrupted,) = before.runs
+    journal = Journal(before.directory)
+    journal.plan(before.runs)
+    journal.begin(interrupted)
+    journal.close()
+    picture(tmp_path / "photos" / "train" / "cat" / "0.png")
+    (cell,) = make(path, cache).cells
+    assert cell.run.run_id != interrupted.run_id
+    assert (cell.state, cell.why) == ("new", f"changed since {interrupted.run_id[:6]}: the images")
 
 
 def test_status_counts_and_names_what_failed(path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
