@@ -118,7 +118,7 @@ def test_images_that_change_while_a_run_is_interrupted_make_a_new_run_that_says_
         picture(tmp_path / "photos" / split / name / f"{number}.png")
     path = tmp_path / "changed.yaml"
     path.write_text(
-        "name: changed\ndata: {source: folder, path: photos}\ndefaults: {model: lenet5, batch_size: 4, image_size: 28}\n"
+        "name: c\ndata: {source: folder, path: photos}\ndefaults: {model: lenet5, batch_size: 4, image_size: 28}\n"
     )
     before = make(path, cache)
     (interrupted,) = before.runs
