@@ -35,7 +35,7 @@ __all__ = [
 
 RETRIED: frozenset[FailureKind] = frozenset({"killed", "timeout", "infrastructure"})
 POLL_SECONDS = 0.05
-LEAST_SECONDS, RUN_SECONDS, MOST_SECONDS = 10.0, 2.0, 30.0
+LEAST_SECONDS, RUN_SECONDS, MOST_SECONDS = 5.0, 1.0, 30.0
 """So long, by the number of runs, the measuring of speed waits for MLflow to have what is done so far: publishing to a
 file needs the processor; where it waits for a slow server, it disturbs nothing."""
 
