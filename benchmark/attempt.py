@@ -99,7 +99,7 @@ class Active:
         """What an ended attempt left; ``state`` is what its launcher knows."""
         try:
             if result := self.rundir.read_result():
-                return result
+                return result if result.run_id == self.run.run_id else self._foreign(result)
             if self.why_stopped:
                 return self._failure(self.kind, self.why_stopped)
             if failure := self.rundir.read_failure():
@@ -108,6 +108,10 @@ class Active:
             return Failure("error", str(error), time=time.time())
         known = state.failure if state else None
         return self._failure(known.kind, known.message) if known else self._failure("error", "ended without a result")
+
+    def _foreign(self, result: Result) -> Failure:
+        path = self.rundir.path / "result.json"
+        return self._failure("error", f"{path}: the result of run {result.run_id}, not of {self.run.run_id}")
 
     def _failure(self, kind: FailureKind, message: str) -> Failure:
         return Failure(kind, message, self.rundir.log_tail(self.attempt), time=time.time())

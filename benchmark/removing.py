@@ -78,12 +78,19 @@ def remove(removal: Removal) -> str:
         try:
             _remove_from_mlflow(plan, journal, removal.names)
             for run_id in removal.names:
-                if removal.directory(run_id).exists():
-                    shutil.rmtree(removal.directory(run_id))
+                _remove_directory(removal.directory(run_id))
             journal.forget(removal.names)
         finally:
             journal.close()
     return f"removed {removal.count}; `python -m benchmark report` writes the leaderboard without them"
+
+
+def _remove_directory(path: Path) -> None:
+    """Of a link only the link: what it leads to is somebody's own."""
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def _remove_from_mlflow(plan: Plan, journal: Journal, run_ids: Mapping[str, Any]) -> None:

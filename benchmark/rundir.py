@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar, get_args
-from zipfile import ZIP_STORED, BadZipFile
+from zipfile import ZIP_STORED, BadZipFile, is_zipfile
 
 import numpy as np
 import numpy.typing as npt
@@ -369,7 +369,7 @@ class RunDir:
     def read_predictions(self, split: str) -> Predictions:
         path = self.path / "predictions.npz"
         try:
-            with path.open("rb") as raw, _plain(np.load(raw, allow_pickle=False)) as file:
+            with path.open("rb") as raw, _archive(raw) as file:
                 found = Predictions(file[f"{split}_ids"], file[f"{split}_labels"], file[f"{split}_log_probs"])
             _check_predictions(found)
             return found
@@ -380,7 +380,7 @@ class RunDir:
         """The names of the classes, in the order of the columns of ``log_probs``."""
         path = self.path / "predictions.npz"
         try:
-            with path.open("rb") as raw, _plain(np.load(raw, allow_pickle=False)) as file:
+            with path.open("rb") as raw, _archive(raw) as file:
                 return tuple(map(str, file["classes"].tolist()))
         except _BROKEN as error:
             raise BrokenFile(f"{path}: names no classes: {error}") from error
@@ -520,8 +520,13 @@ def _environment(values: object) -> None:
         raise ValueError("environment is no mapping to texts and numbers")
 
 
-def _plain(file: Any) -> Any:
-    """An archive as we write them, not compressed: what is compressed may be a thousand times as large."""
+def _archive(raw: IO[bytes]) -> Any:
+    """An archive as we write them, not compressed: what is compressed may be a thousand times as large.  Anything else
+    numpy would take for a pickle, and tell the user how to load it."""
+    if not is_zipfile(raw):
+        raise ValueError("no archive of arrays, or cut off")
+    raw.seek(0)
+    file = np.load(raw, allow_pickle=False)
     if not all(each.compress_type == ZIP_STORED for each in file.zip.infolist()):
         raise ValueError("compressed, which this program never writes")
     return file

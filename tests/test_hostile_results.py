@@ -2,6 +2,7 @@
 over as documented; never a traceback, and nothing of them is changed."""
 
 import ctypes
+import dataclasses
 import json
 import os
 import shutil
@@ -15,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.attempt import Active, Gone
 from benchmark.errors import exit_code
 from benchmark.journal import Journal, JournalError
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import BrokenFile, Predictions, Result, RunDir
+from benchmark.rundir import BrokenFile, Failure, Predictions, Result, RunDir
 
 RUN = Run(data=DataSpec(), model="lenet5", data_digest="ab" * 32, image_size=28, channels=1)
 RESULT = Result(RUN.run_id, {"test/accuracy": 0.5}, {}, 1, 2, 1.0, 2.0, "a network", {"torch": "2"})
@@ -70,6 +72,14 @@ def test_a_result_that_was_edited_is_refused_by_the_name_of_its_file(changes: di
     if "schema_version" not in changes:  # the journal has a version of its own
         with Journal.read(directory) as journal, pytest.raises(JournalError, match=r"journal\.db: a row is not"):
             journal.outcomes()
+
+
+def test_the_result_of_another_run_is_a_failure_that_names_it(tmp_path: Path) -> None:
+    rundir = RunDir(tmp_path)
+    rundir.write_result(dataclasses.replace(RESULT, run_id="0123456789ab"))
+    outcome = Active(RUN, rundir, 1, Gone()).outcome(None)
+    assert isinstance(outcome, Failure)
+    assert f"result.json: the result of run 0123456789ab, not of {RUN.run_id}" in outcome.message
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "\x00", LEVEL, '{"a": ' * 5000, "{}"])

@@ -70,6 +70,7 @@ BOMBS = {
     "an extended device": ("extends: /dev/zero", "is not a file"),
     "U+0000": (f'{HEAD}data: {{source: folder, path: "a\\0b"}}', "U\\+0000"),
     "half a character": (f'{HEAD}description: "\\ud800"', "U\\+D800"),
+    "a key that turns": (f'{HEAD}matrix: {{"\u202elr": {{log: [1, 2], n: 2}}}}', r"\\u202elr"),
     "a name that turns": ('name: "a\u202eb"', "U\\+202E"),
     "a class of arguments that turns": (f'{HEAD}defaults: {{model_args: {{"a\\u202eb": 1}}}}', "U\\+202E"),
     "an escape sequence for the terminal": (f'{HEAD}data: {{source: folder, path: "\\e[31m"}}', "U\\+001B"),
