@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from benchmark.records import Event, Failure, FailureKind, Result
 from benchmark.run import Run
-from benchmark.rundir import BrokenFile, Event, Failure, FailureKind, Result, RunDir
+from benchmark.rundir import BrokenFile, RunDir
 from launch import Job, JobState
 
 EVENTS_SECONDS = 0.5

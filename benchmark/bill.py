@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.prices import Prices
-from benchmark.rundir import SCHEMA_VERSION, RunDir, read_record, write_json
+from benchmark.records import SCHEMA_VERSION
+from benchmark.rundir import RunDir, read_record, write_json
 
 NAME = "bill.json"
 

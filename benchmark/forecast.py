@@ -16,8 +16,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from benchmark.effort import BASE, Effort
 from benchmark.families import family
 from benchmark.machine import available_memory
+from benchmark.records import Result
 from benchmark.run import Run, canonical_json
-from benchmark.rundir import Result
 
 __all__ = ["BASE", "Effort", "Forecast", "available_memory"]
 

@@ -22,8 +22,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from benchmark.records import Failure, Result, check_numbers
 from benchmark.run import Run
-from benchmark.rundir import Failure, Result, RunDir, check_numbers
+from benchmark.rundir import RunDir
 
 SCHEMA_VERSION = 1
 SCHEMA = """

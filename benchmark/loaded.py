@@ -24,7 +24,8 @@ from benchmark.choosing import choose
 from benchmark.frames import curves, results
 from benchmark.planned import planned
 from benchmark.preparing import UsageProblem, must_have_run
-from benchmark.rundir import Predictions, RunDir
+from benchmark.records import Predictions
+from benchmark.rundir import RunDir
 from benchmark.shown import Shown
 from reports.exhibit import exhibits
 from reports.leaderboard import Leaderboard

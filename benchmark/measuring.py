@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from benchmark.attempt import Active, Limits
 from benchmark.profiles import Profiles
+from benchmark.records import Failure, FailureKind
 from benchmark.run import Run
-from benchmark.rundir import Failure, FailureKind, RunDir
+from benchmark.rundir import RunDir
 from benchmark.sweep_events import Measuring, Notice
 from launch import Job
 

@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from benchmark.records import SCHEMA_VERSION, Result
 from benchmark.run import Run
-from benchmark.rundir import SCHEMA_VERSION, Result, RunDir
+from benchmark.rundir import RunDir
 
 RUN, RESULT, MEASURED = "benchmark.run", "benchmark.result", "benchmark.measured"
 TAG_LENGTH = 8000

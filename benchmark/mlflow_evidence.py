@@ -23,8 +23,9 @@ import numpy as np
 
 from benchmark.mlflow_documents import FOLDER, SIZES, BadDocument, parse
 from benchmark.mlflow_store import TrackingError
-from benchmark.rundir import SCHEMA_VERSION, Event, RunDir, atomic
-from benchmark.rundir import Evaluation as SplitEvaluation
+from benchmark.records import SCHEMA_VERSION, Event
+from benchmark.records import Evaluation as SplitEvaluation
+from benchmark.rundir import RunDir, atomic
 
 if TYPE_CHECKING:
     from benchmark.mlflow_reading import Reader

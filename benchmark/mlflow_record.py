@@ -23,8 +23,9 @@ from typing import Any, Literal
 from benchmark import mlflow_documents as documents
 from benchmark.data.datasets import DataFacts
 from benchmark.mlflow_store import redact
+from benchmark.records import ClassMetrics, Event, Failure, Result
 from benchmark.run import Run, Value
-from benchmark.rundir import BrokenFile, ClassMetrics, Event, Failure, Result, RunDir
+from benchmark.rundir import BrokenFile, RunDir
 
 KIND, UUID, STATUS = "benchmark.kind", "benchmark.uuid", "benchmark.status"
 COMMIT, PROFILE = "benchmark.commit", "benchmark.profile"

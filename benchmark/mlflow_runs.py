@@ -13,8 +13,8 @@ from benchmark.metric_names import RANKABLE
 from benchmark.mlflow_documents import MEASURED, RESULT, RUN, BadDocument, parse, read_measured, read_result, read_run
 from benchmark.mlflow_reading import Tracked
 from benchmark.mlflow_record import COMMIT, FAILURE_TAGS, STATUS
+from benchmark.records import Failure
 from benchmark.results import with_facts
-from benchmark.rundir import Failure
 from reports.leaderboard import DataSummary, Entry, Header
 
 DOCUMENTS = {"run.json": RUN, "result.json": RESULT}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmark.mlflow_record import COMMIT, FAILURE_TAGS, PROFILE
-from benchmark.rundir import Event
+from benchmark.records import Event
 
 
 @dataclass(frozen=True)

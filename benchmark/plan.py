@@ -20,8 +20,8 @@ from benchmark.effort import Effort
 from benchmark.forecast import Forecast
 from benchmark.journal import Journal, Outcome
 from benchmark.probes import Probes
+from benchmark.records import Result
 from benchmark.run import DataSpec, Run, canonical_json
-from benchmark.rundir import Result
 from benchmark.timing import Experience, Range, timed
 from benchmark.waiting import seed_rounds
 

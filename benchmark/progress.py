@@ -14,8 +14,8 @@ from statistics import fmean, median
 
 from benchmark.metric_names import METRICS
 from benchmark.publishing import Published
+from benchmark.records import Event, Result
 from benchmark.run import Run
-from benchmark.rundir import Event, Result
 from benchmark.sweep_events import Ended, EpochDone, Measuring, Started, Stopping, SweepEvent
 
 Expected = Callable[[Run], float | None]

@@ -26,8 +26,9 @@ from benchmark.metric_names import METRICS
 from benchmark.mlflow_store import TrackingError
 from benchmark.plan import Plan
 from benchmark.preparing import Decoded
+from benchmark.records import Result
 from benchmark.run import Run
-from benchmark.rundir import Result, RunDir
+from benchmark.rundir import RunDir
 
 if TYPE_CHECKING:
     from benchmark.mlflow_reading import Reader

@@ -21,8 +21,9 @@ from benchmark.config.experiment import LaunchSettings
 from benchmark.data.telling import tell
 from benchmark.planned import planned
 from benchmark.preparing import Decoded, UsageProblem
+from benchmark.records import Event, Failure, Predictions, Result
 from benchmark.run import Run
-from benchmark.rundir import Event, Failure, Predictions, Result, RunDir
+from benchmark.rundir import RunDir
 from reports.statistics import mcnemar
 
 SECTIONS = ("train", "val", "test", "model")

@@ -14,8 +14,9 @@ from benchmark.data.datacache import cache_directory
 from benchmark.journal import Journal, Outcome, Publication
 from benchmark.plan import Plan, stale_reason
 from benchmark.prices import Prices
+from benchmark.records import Result
 from benchmark.run import Run
-from benchmark.rundir import Result, RunDir
+from benchmark.rundir import RunDir
 from benchmark.thumbnails import thumbnails
 from reports.leaderboard import SPEED_NOTE, DataSummary, Entry, Header, Leaderboard, build
 from reports.matrix_picture import confusion_png

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.rundir import NO_SPACE, Failure
+from benchmark.records import NO_SPACE, Failure
 
 RESERVE = 64 * 2**20
 """Bytes that must stay free beside what a run needs: journal, MLflow's store, reports."""

@@ -22,8 +22,9 @@ from benchmark.journal import Journal
 from benchmark.measuring import Measurement
 from benchmark.profiles import Profiles
 from benchmark.publishing import Published, Publishing, Request, Trouble
+from benchmark.records import Failure, FailureKind, Result
 from benchmark.run import Run
-from benchmark.rundir import Failure, FailureKind, Result, RunDir
+from benchmark.rundir import RunDir
 from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Started, Stopping, SweepEvent
 from benchmark.waiting import Waiting
 from launch import Job, JobState, Launcher

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.publishing import Published, Trouble
+from benchmark.records import Event, Failure, Result
 from benchmark.run import Run
-from benchmark.rundir import Event, Failure, Result
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from rich.text import Text
 
 from benchmark.progress import Expected, Progress
 from benchmark.publishing import Trouble
+from benchmark.records import Failure, Result
 from benchmark.run import Run
-from benchmark.rundir import Failure, Result
 from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Started, SweepEvent
 from benchmark.view import View
 from benchmark.words import Narrator, progress_line

@@ -17,7 +17,7 @@ from benchmark.metric_names import METRICS
 from benchmark.plan import PlannedRun
 from benchmark.progress import watched
 from benchmark.publishing import Published, Trouble
-from benchmark.rundir import Failure, Result
+from benchmark.records import Failure, Result
 from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Started, Stopping, SweepEvent
 from reports.metrics import metric
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
+from benchmark.records import Failure
 from benchmark.run import Run
-from benchmark.rundir import Failure, RunDir
+from benchmark.rundir import RunDir
 
 MODES: Mapping[str, str] = {
     "fast_local": "launch.fast_local:FastLocal",

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from benchmark import plainfile
 from benchmark.machine import out_of_memory_kills
-from benchmark.rundir import NO_SPACE, Failure, RunDir
+from benchmark.records import NO_SPACE, Failure
+from benchmark.rundir import RunDir
 from launch import JobState, processes
 from launch.warm import ServerDied, WarmServer
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.bill import write_bill
 from benchmark.failpoints import reach
+from benchmark.records import NO_SPACE, Failure
 from benchmark.run import Run
-from benchmark.rundir import NO_SPACE, BrokenFile, Failure, RunDir
+from benchmark.rundir import BrokenFile, RunDir
 from launch import JobState, Unavailable, aws_clients, aws_outcome, aws_results
 from launch.aws_outcome import Description
 from launch.aws_record import Record, close

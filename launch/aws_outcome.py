@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmark.bill import Bill
-from benchmark.rundir import NO_SPACE, Failure, FailureKind
+from benchmark.records import NO_SPACE, Failure, FailureKind
 
 Description = Mapping[str, Any]
 ENDED = ("Completed", "Failed", "Stopped")

@@ -20,6 +20,7 @@ CODE = (
     "benchmark/machine.py",
     "benchmark/metric_names.py",
     "benchmark/plainfile.py",
+    "benchmark/records.py",
     "benchmark/run.py",
     "benchmark/rundir.py",
     "benchmark/weights.py",

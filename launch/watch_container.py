@@ -27,7 +27,8 @@ if __name__ == "__main__":
 
 from benchmark import rundir
 from benchmark.failpoints import reach
-from benchmark.rundir import NO_SPACE, Failure, FailureKind, RunDir, sync_directory
+from benchmark.records import NO_SPACE, Failure, FailureKind
+from benchmark.rundir import RunDir, sync_directory
 from launch import containers, payload
 from launch.container import OUTPUTS, Request, clear, workplaces
 from launch.containers import End

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.rundir import Predictions
+from benchmark.records import Predictions
 from reports.influence import image_values
 from reports.statistics import LEVEL, Sampled, difference, discordant, holm, interval
 

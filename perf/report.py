@@ -24,8 +24,9 @@ import numpy as np
 
 from benchmark.journal import Journal
 from benchmark.planned import planned
+from benchmark.records import Event, Predictions, Result
 from benchmark.run import Run
-from benchmark.rundir import Event, Predictions, Result, RunDir
+from benchmark.rundir import RunDir
 from benchmark.training.evaluate import evaluation
 from benchmark.training.metrics import scores
 from perf.startup import measure

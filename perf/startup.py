@@ -7,11 +7,12 @@ The plan of 10,000 cells is timed, too, with the memory that it takes.  Caches o
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,21 +35,27 @@ COMMANDS = {
 }
 """What is run, and the seconds that it may take."""
 MOST_BYTES = 500e6
+_STARTER = """
+import json, resource, subprocess, sys, time
+with open(sys.argv[1], "wb") as output:
+    started = time.perf_counter()
+    code = subprocess.run(sys.argv[2:], stdout=output, stderr=output).returncode
+seconds = time.perf_counter() - started
+print(json.dumps([code, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
+"""
 
 
 def measure(arguments: list[str], home: Path) -> tuple[float, int]:
-    """Wall seconds of one fresh process, and the largest bytes that it held."""
-    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
-    started = time.perf_counter()
-    with (home / "output.txt").open("wb") as output:
-        pid = os.posix_spawn(
-            sys.executable, [sys.executable, *arguments], variables,
-            file_actions=[(os.POSIX_SPAWN_DUP2, output.fileno(), 1), (os.POSIX_SPAWN_DUP2, output.fileno(), 2)],
-        )  # fmt: skip
-        _, status, usage = os.wait4(pid, 0)
-    if status:
+    """Wall seconds of one fresh process, and the largest bytes that it held.
+
+    A small process starts it: to the kernel, a child has held what its parent held when it was made.
+    """
+    command = [sys.executable, "-I", "-S", "-c", _STARTER, str(home / "output.txt"), sys.executable, *arguments]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, check=True)
+    code, seconds, kilobytes = json.loads(done.stdout)
+    if code:
         raise SystemExit((home / "output.txt").read_text())
-    return time.perf_counter() - started, usage.ru_maxrss * 1024
+    return seconds, kilobytes * 1024
 
 
 def main() -> int:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.rundir import BrokenFile, Predictions, RunDir
+from benchmark.records import Predictions
+from benchmark.rundir import BrokenFile, RunDir
 from reports.influence import right
 from reports.leaderboard import Entry
 

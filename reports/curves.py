@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.rundir import Event
+from benchmark.records import Event
 from reports.metrics import metric
 from reports.placing import spread
 from reports.style import SOFT, Look, looks, new_figure, settle, styled

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.rundir import BrokenFile, Evaluation, Event, RunDir
+from benchmark.records import Evaluation, Event
+from benchmark.rundir import BrokenFile, RunDir
 from reports.curves import average
 from reports.leaderboard import Entry, Row, Table
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from benchmark.records import Failure, Result
 from benchmark.run import Run, Value
-from benchmark.rundir import Failure, Result
 from reports.aggregate import Aggregate
 from reports.metrics import better
 from reports.settings import common, labels, varying_keys

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.rundir import BrokenFile, Predictions, RunDir
+from benchmark.records import Predictions
+from benchmark.rundir import BrokenFile, RunDir
 from reports.influence import image_values
 from reports.leaderboard import Entry, Row, Table
 from reports.packed import Packed, digest, pack

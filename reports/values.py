@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from benchmark.rundir import Result
+from benchmark.records import Result
 from reports.aggregate import Aggregate, aggregate, undefined
 
 Finished = tuple[int, Result, Mapping[str, float | None]]

@@ -30,6 +30,7 @@ if __name__ == "__main__":
 from benchmark.reproducing import compare
 from benchmark.rundir import RunDir
 from launch.rehearsal.client import Rehearsal
+from tests.environment import unmeasured
 from tests.killed_experiment import ROOT, cache_in, is_alive, until
 
 QUICK = ROOT / "experiments" / "quick.yaml"
@@ -109,8 +110,11 @@ class Ways:
 
     def _begin(self, way: str, *words: str, **variables: str) -> subprocess.Popen[str]:
         environment = {
-            **os.environ, "PYTHONPATH": str(ROOT), "TORCH_IMAGE_BENCHMARK_CACHE": str(cache_in(self._home)), **variables
-        }  # fmt: skip
+            **unmeasured(),
+            "PYTHONPATH": str(ROOT),
+            "TORCH_IMAGE_BENCHMARK_CACHE": str(cache_in(self._home)),
+            **variables,
+        }
         environment.pop("MLFLOW_TRACKING_URI", None)
         return subprocess.Popen(
             [sys.executable, "-m", "benchmark", *words], cwd=self._home / way, env=environment, text=True,

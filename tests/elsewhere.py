@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.bill import Bill, write_bill
+from benchmark.records import Failure
 from benchmark.run import Run
-from benchmark.rundir import Failure, RunDir
+from benchmark.rundir import RunDir
 from launch import Job, JobState
 from launch.fast_local import FastLocal
 from tests.test_sweep import STUB, Bench

@@ -14,7 +14,8 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from benchmark.rundir import Event, Predictions, Result, RunDir
+from benchmark.records import Event, Predictions, Result
+from benchmark.rundir import RunDir
 from benchmark.training.evaluate import evaluation
 from benchmark.training.metrics import scores
 from reports.leaderboard import Entry

@@ -16,6 +16,8 @@ from benchmark.rundir import RunDir
 from launch import containers
 from launch.local import _digest
 from tests import killed_state
+from tests.environment import unmeasured
+from tests.warm import warm
 
 ROOT = Path(__file__).resolve().parent.parent
 GONE_SECONDS = 20.0
@@ -55,6 +57,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         self.home.mkdir(parents=True)
+        warm(self.cache)
         text = YAML.format(
             mode=self.mode, epochs=self.epochs, seeds=", ".join(map(str, range(self.seeds))), start=self.start,
             profile=str(self.profile).lower(), more=IMAGE if self.mode == "aws" else "",
@@ -67,7 +70,7 @@ class Experiment:
     def begin(self, *words: str) -> subprocess.Popen[bytes]:
         """Starts the command, ``run`` unless ``words`` say something else."""
         variables = {
-            **os.environ,
+            **unmeasured(),
             "PYTHONPATH": str(ROOT),
             "TORCH_IMAGE_BENCHMARK_CACHE": str(self.cache),
             "OMP_NUM_THREADS": "1",

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from launch.rehearsal.client import Rehearsal
@@ -51,9 +52,8 @@ class Killer:
             starts += 1
 
     def _kill(self, experiment: Experiment, tracker: Tracker, process: subprocess.Popen[bytes]) -> None:
-        roles = VICTIMS[self._mode]
-        role = self._random.choices([*roles], [*roles.values()])[0]
-        kill = {
+        """Hits one that lives; who was not hit yet comes first, the others as often as they are to be chosen."""
+        ways: dict[str, Callable[[], bool]] = {
             "orchestrator": lambda: _end(process.pid),
             "server": lambda: _end(server_of(process.pid)),
             "worker": lambda: _end(self._one_of(experiment.workers())),
@@ -61,8 +61,12 @@ class Killer:
             "container": lambda: _end_container(self._one_of(experiment.containers())),
             "job": lambda: _end(self._one_of(self._jobs())),
             "mlflow": lambda: self._end_tracker(tracker),
-        }[role]
-        self.kills[role] += kill()
+        }
+        chances = {role: self._random.random() ** (1 / often) for role, often in VICTIMS[self._mode].items()}
+        for role in sorted(chances, key=lambda role: (self.kills[role] > 0, -chances[role])):
+            if ways[role]():
+                self.kills[role] += 1
+                return
 
     def _one_of(self, found: list[Any]) -> Any:
         return self._random.choice(found) if found else None

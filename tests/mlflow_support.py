@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image
 
 from benchmark.data.datasets import DataFacts
+from benchmark.records import ClassMetrics, Evaluation, Event, Failure, Result
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import ClassMetrics, Evaluation, Event, Failure, Result, RunDir
+from benchmark.rundir import RunDir
 
 DATA = DataSpec()
 CLASSES = ("T-shirt", "Кот #1", "50%")

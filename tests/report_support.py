@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.records import ClassMetrics, Evaluation, Event, Failure, FailureKind, Predictions, Result
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import ClassMetrics, Evaluation, Event, Failure, FailureKind, Predictions, Result, RunDir
+from benchmark.rundir import RunDir
 from benchmark.training.metrics import scores
 from reports.leaderboard import DataSummary, Entry, Header
 

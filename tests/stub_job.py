@@ -9,7 +9,8 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmark.rundir import CalibrationBin, ClassMetrics, Evaluation, Event, Failure, Result, RunDir  # noqa: E402
+from benchmark.records import CalibrationBin, ClassMetrics, Evaluation, Event, Failure, Result  # noqa: E402
+from benchmark.rundir import RunDir  # noqa: E402
 
 rundir = RunDir(Path(os.environ["SM_OUTPUT_DATA_DIR"]), checkpoint=Path(os.environ["SM_CHECKPOINT_DIR"]))
 run = RunDir(Path(os.environ["SM_CHANNEL_CONFIG"])).read_run()

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.progress import Progress
+from benchmark.records import Event, Failure, Result
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import Event, Failure, Result
 
 RUN = Run(DataSpec("digits"), "lenet5", data_digest="a", epochs=3)
 EVENT = Event(2, 20, 0.0, {"val/accuracy": 0.875, "val/log_loss": 0.5, "cost/train_seconds": 12.3})

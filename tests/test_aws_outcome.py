@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmark.bill import Bill
-from benchmark.rundir import FailureKind
+from benchmark.records import FailureKind
 from launch.aws_outcome import FULL, bill, failure, has_ended, interruptions, lacked_capacity
 
 NAME = "quick-0123456789ab-fedcba-1"

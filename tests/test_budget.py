@@ -22,8 +22,9 @@ from benchmark.paying import budget, hourly
 from benchmark.plan import Plan, PlannedRun
 from benchmark.preparing import UsageProblem
 from benchmark.prices import Prices
+from benchmark.records import Result
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import Result, RunDir
+from benchmark.rundir import RunDir
 from benchmark.sweep import Ended, Interrupt, Started, Stopping, SweepEvent
 from benchmark.waiting import Waiting
 from tests.elsewhere import BILL, Elsewhere

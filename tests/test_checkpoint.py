@@ -21,8 +21,9 @@ from safetensors.torch import save
 from timm.optim import list_optimizers
 
 from benchmark.data import datasets
+from benchmark.records import Event, Failure
 from benchmark.run import Run
-from benchmark.rundir import Event, Failure, RunDir
+from benchmark.rundir import RunDir
 from benchmark.training import random_state
 from benchmark.training.checkpoint import HEADER, Checkpoint, Saved, write
 from benchmark.training.checkpoints import Checkpoints, clear

@@ -17,6 +17,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.cli_options import in_seconds
+from tests.warm import warm
 
 ROOT = Path(__file__).resolve().parent.parent
 YAML = """
@@ -61,7 +62,7 @@ class Command:
     def __init__(self, home: Path, cache: Path) -> None:
         self.home = home
         self.environment = {
-            **os.environ, "PYTHONPATH": str(ROOT), "TORCH_IMAGE_BENCHMARK_CACHE": str(cache), "NO_COLOR": "1",
+            **os.environ, "PYTHONPATH": str(ROOT), "TORCH_IMAGE_BENCHMARK_CACHE": str(warm(cache)), "NO_COLOR": "1",
             **NO_ACCOUNT,
         }  # fmt: skip
         for each in ("MLFLOW_TRACKING_URI", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_REGION"):

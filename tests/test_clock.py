@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmark.mlflow_record import Record
+from benchmark.records import Event, Failure
 from benchmark.run import Run
-from benchmark.rundir import Event, Failure, RunDir
+from benchmark.rundir import RunDir
 from tests.killed_experiment import ROOT, Experiment
 
 DAY = 86_400.0

@@ -18,7 +18,8 @@ from PIL import Image
 
 from benchmark.comparing import named, write_figure, write_flips
 from benchmark.preparing import UsageProblem
-from benchmark.rundir import Predictions, RunDir
+from benchmark.records import Predictions
+from benchmark.rundir import RunDir
 from reports.answers import Answers, flips, gather
 from reports.changed import difference_of, largest
 from reports.comparison import Comparison, Side, compare

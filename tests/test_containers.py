@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.records import Failure
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import Failure, RunDir
+from benchmark.rundir import RunDir
 from launch import Job, bootstrap, containers
 from launch.container import Request
 from launch.engine import IMAGE

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmark.rundir import BrokenFile, Result, RunDir
+from benchmark.records import Result
+from benchmark.rundir import BrokenFile, RunDir
 from benchmark.training import checkpoint, features
 from benchmark.training.checkpoint import HEADER, Checkpoint, Saved
 from benchmark.training.lenet import LeNet5

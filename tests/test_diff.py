@@ -19,7 +19,8 @@ from markdown_it import MarkdownIt
 
 from benchmark.cli import main
 from benchmark.cli_options import as_share
-from benchmark.rundir import Predictions, RunDir
+from benchmark.records import Predictions
+from benchmark.rundir import RunDir
 from benchmark.training.metrics import scores
 from reports import recorded
 from reports.documents import document, json_text

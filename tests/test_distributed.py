@@ -17,8 +17,9 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark.data import datasets
+from benchmark.records import Failure
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import Failure, RunDir
+from benchmark.rundir import RunDir
 from benchmark.training.data import load
 from benchmark.training.failures import TeamError
 from benchmark.training.hosts import Hosts

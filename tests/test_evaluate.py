@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.rundir import Evaluation, RunDir
+from benchmark.records import Evaluation
+from benchmark.rundir import RunDir
 from benchmark.training.evaluate import evaluation, predict
 from benchmark.training.metrics import scores
 

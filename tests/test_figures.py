@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from PIL import Image
 
-from benchmark.rundir import Event
+from benchmark.records import Event
 from reports.curves import average
 from reports.figures import Point, confusion_figure, curves_figure, pareto_figure, png_bytes, svg_bytes
 from reports.placing import Box, place_labels, spread

@@ -20,8 +20,9 @@ from benchmark.data import datasets
 from benchmark.data.datasets import DataFacts
 from benchmark.effort import Effort, optimizer_states
 from benchmark.forecast import BASE, LEAST_BASE, Forecast, available_memory
+from benchmark.records import Result
 from benchmark.run import DataSpec, Run, canonical_json
-from benchmark.rundir import Result, RunDir
+from benchmark.rundir import RunDir
 from benchmark.training.optim import make_optimizer
 from launch.fast_local import ENTRY, job_environment
 from tests.night import by_day

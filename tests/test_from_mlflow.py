@@ -21,8 +21,9 @@ from benchmark.mlflow_reading import Reader
 from benchmark.mlflow_runs import Told
 from benchmark.mlflow_store import prepare, sqlite_uri
 from benchmark.preparing import UsageProblem
+from benchmark.records import Predictions
 from benchmark.run import Run
-from benchmark.rundir import Predictions, RunDir
+from benchmark.rundir import RunDir
 from benchmark.tracking import Publisher
 from tests.mlflow_support import CLASSES, FACTS, a_run, confusion_png, epoch, fail, finish, mlflow_server, new_rundir
 from tests.test_cli import Command

@@ -23,8 +23,9 @@ from benchmark.data.datacache import DataError
 from benchmark.data.datasets import prepare
 from benchmark.lock import exclusive
 from benchmark.mlflow_evidence import BadDocument, check_predictions
+from benchmark.records import Event
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import BrokenFile, Event, RunDir, write_json
+from benchmark.rundir import BrokenFile, RunDir, write_json
 from benchmark.training import checkpoint, portable
 from benchmark.training.data import load
 from launch.attempts import locked

@@ -19,8 +19,9 @@ import pytest
 from benchmark.attempt import Active, Gone
 from benchmark.errors import exit_code
 from benchmark.journal import Journal, JournalError
+from benchmark.records import Failure, Predictions, Result
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import BrokenFile, Failure, Predictions, Result, RunDir
+from benchmark.rundir import BrokenFile, RunDir
 
 RUN = Run(data=DataSpec(), model="lenet5", data_digest="ab" * 32, image_size=28, channels=1)
 RESULT = Result(RUN.run_id, {"test/accuracy": 0.5}, {}, 1, 2, 1.0, 2.0, "a network", {"torch": "2"})

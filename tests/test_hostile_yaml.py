@@ -1,5 +1,6 @@
 """Experiments' files that somebody made to do harm, or that chance made: an error, soon and in little memory."""
 
+import json
 import os
 import re
 import resource
@@ -10,10 +11,11 @@ from itertools import islice, product
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 
 from benchmark.config import ConfigError, parse
-from tests.yaml_support import DOCUMENTS, KNOWN, RAW, changed, read
+from tests import fuzz_yaml
+from tests.environment import unmeasured
+from tests.yaml_support import KNOWN
 
 HEAD = "name: a\n"
 MANY = HEAD + "matrix: {model: lenet5, seed: {linear: [0, 9999], n: 10000}, epochs: [1, 2]}\n"
@@ -117,51 +119,23 @@ def test_a_pipe_in_the_place_of_a_recipe_is_not_waited_for(tmp_path: Path) -> No
         parse(f"{HEAD}matrix: {{model: lenet5}}\ndefaults: {{recipe: r.yaml}}", tmp_path / "e.yaml", (), KNOWN)
 
 
-CI = settings(
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-    phases=(Phase.generate, Phase.shrink),
-)
-
-
 def test_some_thousand_texts_are_read_or_refused() -> None:
-    assert _fuzz(documents=100, raw=200)["read"] > 20
+    tally = fuzz_yaml.empty()
+    fuzz_yaml.batch(tally, 0, examples=300)
+    assert tally["texts"] > 1_000
+    assert tally["read"] > 20
+    assert not tally["violations"]
 
 
 @pytest.mark.slow
 def test_a_hundred_thousand_texts_are_read_or_refused() -> None:
-    found = _fuzz(documents=2_600, raw=6_000)
-    assert found["texts"] >= 100_000
-    assert found["read"] >= 1_000
-    assert found["slowest"] < SECONDS
-
-
-def _fuzz(documents: int, raw: int) -> dict[str, float]:
-    found = {"texts": 0, "read": 0, "slowest": 0.0}
-
-    def look(text: str | bytes) -> None:
-        started = time.process_time()
-        found["read"] += read(text)
-        found["texts"] += 1
-        found["slowest"] = max(found["slowest"], time.process_time() - started)
-
-    @settings(CI, max_examples=documents)
-    @given(DOCUMENTS)
-    def structured(parts) -> None:
-        for text in changed(*parts):
-            look(text)
-
-    @settings(CI, max_examples=raw)
-    @given(RAW)
-    def unstructured(texts) -> None:
-        for text in texts:
-            look(text)
-
-    structured()
-    unstructured()
-    return found
+    command = [sys.executable, fuzz_yaml.__file__, "--texts", "100000", "--seed", "0"]
+    done = subprocess.run(command, env=unmeasured(), capture_output=True, text=True)
+    tally = json.loads(done.stdout)
+    assert tally["texts"] >= 100_000
+    assert tally["read"] >= 1_000
+    assert not tally["violations"]
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("command", ["validate", "plan"])

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmark.data import datasets, prepared
+from benchmark.records import CalibrationBin, ClassMetrics, Evaluation, Event, Predictions, RocCurve
 from benchmark.run import DataSpec
-from benchmark.rundir import CalibrationBin, ClassMetrics, Evaluation, Event, Predictions, RocCurve, RunDir
+from benchmark.rundir import RunDir
 from benchmark.thumbnails import thumbnails
 from reports import html
 from reports.exhibit import Exhibit

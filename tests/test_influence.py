@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.rundir import Predictions
+from benchmark.records import Predictions
 from benchmark.training.metrics import scores
 from reports import influence
 from reports.influence import has_values, image_values, right

@@ -15,8 +15,8 @@ import pytest
 
 from benchmark.journal import Journal
 from benchmark.mlflow_store import sqlite_uri
+from benchmark.records import Failure, Result
 from benchmark.run import Run
-from benchmark.rundir import Failure, Result
 from benchmark.session import _signals
 from benchmark.sweep import Ended, Interrupt, Started, Stopping, SweepEvent
 from launch.fast_local import is_locked

@@ -14,8 +14,9 @@ from packaging.requirements import Requirement
 from safetensors.torch import load_file
 
 from benchmark.data import datasets
+from benchmark.records import Event, Predictions, Result
 from benchmark.run import Run
-from benchmark.rundir import Event, Predictions, Result, RunDir
+from benchmark.rundir import RunDir
 from benchmark.training.best import Best
 from benchmark.training.data import Normalize, load
 from benchmark.training.diverged import Diverged

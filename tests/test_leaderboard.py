@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.rundir import Result
+from benchmark.records import Result
 from reports.aggregate import aggregate
 from reports.leaderboard import DataSummary, Entry, Header, build
 from reports.settings import labels, varying_keys, write

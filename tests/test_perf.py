@@ -1,12 +1,13 @@
 """The scripts in perf/ run, and their ratios are not far off: margins are wide, since other programs run meanwhile."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.environment import unmeasured
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.slow
 def perf(script, directory, *arguments):
     """What the script writes as JSON; a ratio that it guards fails it."""
     path = directory / "figures of the machine.json"
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    variables = {**unmeasured(), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(ROOT / "perf" / script), *arguments, "--json", str(path)]
     done = subprocess.run(command, cwd=directory, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,8 +16,8 @@ from benchmark.installed import WrongPackage, check_packages
 from benchmark.journal import Journal, JournalError
 from benchmark.planned import planned
 from benchmark.preparing import UsageProblem, chosen, settings
+from benchmark.records import Failure, Result
 from benchmark.run import Run
-from benchmark.rundir import Failure, Result
 from benchmark.status import status
 from benchmark.training.environment import environment
 from tests.vision_files import picture

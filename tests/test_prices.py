@@ -18,8 +18,9 @@ from benchmark.estimate import dollars
 from benchmark.forecast import Forecast
 from benchmark.journal import Journal
 from benchmark.prices import TABLE, Prices
+from benchmark.records import Failure
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import BrokenFile, Failure, RunDir
+from benchmark.rundir import BrokenFile, RunDir
 from reports.metrics import metric
 from reports.spent import Spent
 

@@ -6,8 +6,8 @@ import pytest
 
 from benchmark.progress import Progress, Running, epoch_seconds, makespan, watched
 from benchmark.publishing import Published
+from benchmark.records import Event, Failure, Result
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import Event, Failure, Result
 from benchmark.sweep_events import Ended, EpochDone, Measuring, Started, Stopping
 
 RUNS = [Run(DataSpec("digits"), "lenet5", data_digest="a", epochs=10, seed=seed) for seed in range(6)]

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from scipy.stats.contingency import crosstab
 
+from benchmark.records import Event, Predictions, Result
 from benchmark.reproducing import Comparison, compare, first_difference
-from benchmark.rundir import Event, Predictions, Result, RunDir
+from benchmark.rundir import RunDir
 from reports.statistics import mcnemar
 
 RESULT = Result(

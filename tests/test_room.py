@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import room
-from benchmark.rundir import NO_SPACE, Failure
+from benchmark.records import NO_SPACE, Failure
 from tests.killed_experiment import Experiment
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.rundir import Predictions, RunDir
+from benchmark.records import Predictions
+from benchmark.rundir import RunDir
 from benchmark.training.metrics import scores
 from reports import samples
 from reports.leaderboard import Entry, Table, build

@@ -22,8 +22,9 @@ from benchmark.lock import Busy, exclusive
 from benchmark.mlflow_store import prepare, sqlite_uri
 from benchmark.profiles import Profiles
 from benchmark.publishing import Published, Publishing
+from benchmark.records import Failure, Result
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import Failure, Result, RunDir
+from benchmark.rundir import RunDir
 from benchmark.sweep import (
     Ended,
     EpochDone,

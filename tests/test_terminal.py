@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from benchmark.publishing import Published, Trouble
+from benchmark.records import Event, Failure, Result
 from benchmark.run import Run
-from benchmark.rundir import Event, Failure, Result
 from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Started, Stopping, SweepEvent
 from benchmark.terminal import Animated, Plain, choose
 from benchmark.words import Narrator, duration, printable, progress_line, table
@@ -274,7 +274,7 @@ SYNTHETIC = """
 import time
 from pathlib import Path
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import Event, Failure
+from benchmark.records import Event, Failure
 from benchmark.sweep_events import Ended, EpochDone, Started
 from benchmark.terminal import choose
 from benchmark.words import Narrator

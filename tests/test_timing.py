@@ -13,8 +13,8 @@ from benchmark.effort import START_SECONDS, Effort
 from benchmark.estimate import Estimate, estimate
 from benchmark.forecast import Forecast
 from benchmark.probes import Probe, Probes
+from benchmark.records import Result
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import Result
 from benchmark.timing import FEW, KEPT, PROBED, ROUGH, Experience, timed
 from launch.fast_local import threads
 

@@ -20,8 +20,9 @@ from mlflow.entities import ViewType  # noqa: TID251
 
 from benchmark import mlflow_view
 from benchmark.mlflow_store import prepare, serve_command, sqlite_uri
+from benchmark.records import Event
 from benchmark.run import Run
-from benchmark.rundir import Event, RunDir
+from benchmark.rundir import RunDir
 from benchmark.tracking import Publisher, TrackingError, default_uri, redact
 from tests.mlflow_support import (
     DIGEST,

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from benchmark.aws_settings import AwsSettings
 from benchmark.catalogue import Names
 from benchmark.config import ConfigError, parse
+from benchmark.records import Event
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import Event, RunDir
+from benchmark.rundir import RunDir
 from launch import SETTINGS
 from launch.aws import role_arn
 from launch.training_job import (

@@ -21,8 +21,9 @@ from benchmark.catalogue import ModelFacts
 from benchmark.data.datacache import VARIABLE
 from benchmark.data.imageset import DataFacts
 from benchmark.effort import Effort
+from benchmark.records import Event
 from benchmark.run import Run
-from benchmark.rundir import Event, RunDir
+from benchmark.rundir import RunDir
 from benchmark.training import features
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.checkpoints import Checkpoints, NoCheckpoints

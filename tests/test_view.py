@@ -4,8 +4,8 @@ import pytest
 from rich.cells import cell_len
 
 from benchmark.progress import Progress
+from benchmark.records import Event
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import Event
 from benchmark.sweep_events import Ended, EpochDone, Measuring, Started
 from benchmark.view import View, bar, shorten, sparkline
 from tests.sweep_support import EVENT, FAILURE, LOG, NOON, RESULT, RUN, many, progress

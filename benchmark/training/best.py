@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from benchmark.rundir import Event
+from benchmark.records import Event
 from benchmark.training.checkpoint import State
 
 LOWER_IS_BETTER = frozenset({"val/log_loss"})

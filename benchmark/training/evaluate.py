@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from benchmark.records import CalibrationBin, ClassMetrics, Evaluation, RocCurve
 from benchmark.run import Run
-from benchmark.rundir import CalibrationBin, ClassMetrics, Evaluation, RocCurve
 from benchmark.training import calibration
 from benchmark.training.calibration import Calibration
 from benchmark.training.confusion import Confusion, Floats

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmark.data.datacache import DataError
-from benchmark.rundir import Failure, FailureKind
+from benchmark.records import Failure, FailureKind
 from benchmark.training import clock
 from benchmark.training.diverged import Diverged
 from benchmark.training.models import ModelError

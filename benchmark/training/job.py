@@ -37,8 +37,9 @@ from safetensors.torch import save
 from torch import nn
 
 from benchmark.failpoints import reach
+from benchmark.records import Event, Predictions, Result
 from benchmark.run import Run
-from benchmark.rundir import Event, Predictions, Result, RunDir, atomic
+from benchmark.rundir import RunDir, atomic
 from benchmark.training import clock
 from benchmark.training.checkpoints import Checkpoints, Following, clear
 from benchmark.training.data import Normalize, PreparedData, Split, load

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from benchmark.failpoints import reach
+from benchmark.records import Event
 from benchmark.run import Run
-from benchmark.rundir import Event
 from benchmark.training import clock
 from benchmark.training.best import Best
 from benchmark.training.checkpoint import Checkpoint

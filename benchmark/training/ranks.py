@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.nn.parallel import DistributedDataParallel
 
-from benchmark.rundir import Failure
+from benchmark.records import Failure
 from benchmark.training.failures import SECONDARY, TeamError
 from benchmark.training.share import Share
 

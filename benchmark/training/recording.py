@@ -6,7 +6,7 @@ import contextlib
 import os
 import traceback
 
-from benchmark.rundir import Failure
+from benchmark.records import Failure
 from benchmark.training.places import Places
 
 

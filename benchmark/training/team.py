@@ -14,8 +14,8 @@ from typing import Protocol, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from benchmark.records import Failure
 from benchmark.run import Run
-from benchmark.rundir import Failure
 from benchmark.training.share import Share
 
 T = TypeVar("T")

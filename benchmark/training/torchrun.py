@@ -20,8 +20,9 @@ from functools import partial
 from pathlib import Path
 
 from benchmark.machine import out_of_memory_kills
+from benchmark.records import Failure
 from benchmark.run import Run
-from benchmark.rundir import Failure, RunDir
+from benchmark.rundir import RunDir
 from benchmark.training.failures import SECONDARY, Stopped
 from benchmark.training.hosts import Hosts
 from benchmark.training.lifeline import SESSION, tie

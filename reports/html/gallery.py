@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.rundir import BrokenFile, Predictions, RunDir
+from benchmark.records import Predictions
+from benchmark.rundir import BrokenFile, RunDir
 from reports.html.thumbnails import Thumbnails
 from reports.leaderboard import Row, Table
 from reports.text import one_line

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.rundir import Event
+from benchmark.records import Event
 from reports.html.numbers import rounded
 from reports.html.reading import Lesson
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from benchmark.rundir import BrokenFile, Evaluation, Event, RunDir
+from benchmark.records import Evaluation, Event
+from benchmark.rundir import BrokenFile, RunDir
 from reports.leaderboard import Entry, Row, Table
 
 ROWS = 50

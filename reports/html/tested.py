@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.rundir import CalibrationBin, ClassMetrics, Evaluation, RocCurve
+from benchmark.records import CalibrationBin, ClassMetrics, Evaluation, RocCurve
 from reports.html.numbers import maybe, per_mille, rounded
 
 GRID = np.array([0, *np.geomspace(0.001, 0.1, 16), *np.linspace(0.125, 1, 18)]).round(4)
