@@ -69,6 +69,11 @@ class Experiment:
 
     def begin(self, *words: str) -> subprocess.Popen[bytes]:
         """Starts the command, ``run`` unless ``words`` say something else."""
+        command = words or ("run", *(["-y"] if self.mode == "aws" else []))
+        return self.begin_program("-m", "benchmark", *command)
+
+    def begin_program(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Starts Python with these arguments."""
         variables = {
             **unmeasured(),
             "PYTHONPATH": str(ROOT),
@@ -76,10 +81,9 @@ class Experiment:
             "OMP_NUM_THREADS": "1",
         }
         variables.pop("MLFLOW_TRACKING_URI", None)
-        command = words or ("run", *(["-y"] if self.mode == "aws" else []))
         with (self.home / "output.txt").open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "benchmark", *command], cwd=self.home, env=variables | self.variables,
+                [sys.executable, *arguments], cwd=self.home, env=variables | self.variables,
                 stdout=output, stderr=output, stdin=subprocess.DEVNULL,
             )  # fmt: skip
 

@@ -4,7 +4,9 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -55,6 +57,10 @@ if run.model == "works":  # for ever, without ending an epoch
 if run.model == "hangs":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(60)
+if run.model == "deadlocks":  # the loop waits for a batch of the reader's, the reader for what the loop holds
+    held = threading.Lock()
+    with held, ThreadPoolExecutor(1, "images") as readers:
+        readers.submit(held.acquire).result()
 if run.model == "waits":
     wait_for_release()
 succeed()

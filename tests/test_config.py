@@ -200,6 +200,11 @@ def test_an_address_without_a_secret_is_accepted(uri):
             "{source: digits, path: x}",
             "30: path does nothing for digits data, it belongs to folder, csv, npz, hf, s3, torch",
         ),
+        (
+            "{source: synthetic, train_size: 9000000, size: 224}",
+            "7: these synthetic images take 421 GiB, at most 64",
+        ),
+        ("{source: synthetic, size: 9000000}", "7: these synthetic images take"),
         ("{source: synthetic, classes: 1}", "36: classes must be a whole number at least 2, not 1"),
         ("{source: digits, seed: 3}", "24: unknown key 'seed'"),
         ("[digits]", "7: this must be a mapping of keys to values, not ['digits']"),

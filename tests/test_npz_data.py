@@ -85,6 +85,16 @@ def test_a_split_of_each_image_is_kept_and_classes_are_named(path, cache):
     assert facts.classes == ("c", "b", "a")
 
 
+def test_names_that_deceive_are_escaped_and_those_that_look_alike_refused(path, cache):
+    """Splits come with the file, so that no name is left out."""
+    given = {"images": noise(60, 8, 8), "labels": turns(60), "split": np.array(["train", "test"])[np.arange(60) // 30]}
+    np.savez(path, **given, classes=np.array(["\u202egnp.exe", "\x1b[31mred", "e\u0301"]))
+    assert inspect(spec(path), cache).classes == ("\\u202egnp.exe", "\\x1b[31mred", "\u00e9")
+    np.savez(path, **given, classes=np.array(["e\u0301", "\u00e9", "b"]))
+    with pytest.raises(DataError, match="two classes are both written 'é'"):
+        inspect(spec(path), cache)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

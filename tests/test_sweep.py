@@ -223,6 +223,13 @@ def test_a_stopped_process_is_found_by_its_silence(bench: Bench) -> None:
     assert "no processor time" in events[-1].outcome.message
 
 
+def test_a_loop_and_its_reader_that_wait_for_each_other_are_found_by_their_silence(bench: Bench) -> None:
+    events = ended(bench.sweep([run_of("deadlocks")], limits=Limits(timeout=1.0)))
+    assert [event.retry for event in events] == [True, False]
+    assert isinstance(events[-1].outcome, Failure)
+    assert "no processor time" in events[-1].outcome.message
+
+
 def test_a_fork_server_that_dies_costs_nothing(bench: Bench) -> None:
     if bench.start == "spawn":
         return

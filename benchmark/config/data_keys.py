@@ -42,6 +42,8 @@ REQUIRED = {
     "s3": ("path", f"{{source: s3, path: {EXAMPLE}}}"),
     "torchvision": ("name", "{source: torchvision, name: CIFAR10}"),
 }
+MOST_SYNTHETIC = 64 * 2**30
+"""Bytes; beyond them a typing error is likelier than a wish."""
 RUN_KEYS = ("image_size", "resize", "channels")
 _OTHER_SOURCES = (
     "a directory of images is written {source: folder, path: …} (also csv, npz, hf), one in S3 {source: s3, path: …}, "
@@ -112,6 +114,15 @@ def _check_options(spec: DataSpec, given: Mapping[str, Given], mark: Mark, probl
         problems.add(mark, f"{spec.source} data need a {need}, for example {example}")
     elif "path" in given and "path" in known:
         _check_path(spec, given["path"], problems)
+    elif spec.source == "synthetic" and (size := _synthetic_bytes(spec)) > MOST_SYNTHETIC:
+        gib = f"{size / 2**30:,.0f} GiB, at most {MOST_SYNTHETIC // 2**30}"
+        problems.add(mark, f"these synthetic images take {gib}: make fewer or smaller ones")
+
+
+def _synthetic_bytes(spec: DataSpec) -> int:
+    """Of images with their labels, and of each class's template."""
+    pixels = spec.size**2 * spec.planes
+    return (spec.train_size + spec.test_size) * (pixels + 8) + 4 * spec.classes * pixels
 
 
 def _check_path(spec: DataSpec, path: Given, problems: Problems) -> None:

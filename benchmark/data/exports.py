@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmark.data.datacache import DataError, locked, replacing, writing
+from benchmark.data.layout import printable
 from benchmark.data.rows import Joined
 from benchmark.data.splits import NAMES, Assignment, Labels
 from benchmark.rundir import sync_directory, write_json
@@ -110,11 +112,18 @@ def write(
         labels: part -> int64 (n,).
         files: what the export was made of (:func:`times`).
         notes: what a user should know of the data.
+
+    Raises:
+        DataError: two classes look alike.
     """
+    names = [printable(each) for each in classes]
+    alike = next((name for name, count in Counter(names).items() if count > 1), None)
+    if alike is not None:
+        raise DataError(f"two classes are both written {alike!r}: give them names that differ in what can be seen")
     parts = {part: len(labels[part]) for part in NAMES if part in labels}
     for part in parts:
         np.save(directory / f"{part}_labels.npy", labels[part].astype(np.int64))
-    document: dict[str, Any] = {"kind": kind, "classes": list(classes), "parts": parts, "notes": list(notes)}
+    document: dict[str, Any] = {"kind": kind, "classes": names, "parts": parts, "notes": list(notes)}
     document["files"] = {path: list(files[path]) for path in sorted(files)}
     write_json(directory / "export.json", {"schema_version": EXPORT_VERSION, **document})
     sync_directory(directory)
