@@ -49,6 +49,7 @@ nightly: $(VENV)/installed-test
 	$(BIN)/python tests/survival.py --mode aws --kills 100 --seeds 1 --seed 1
 	$(BIN)/python tests/survival.py --mode local --named --seeds 1
 	$(BIN)/python tests/survival.py --mode aws --named --seeds 1
+	$(BIN)/python tests/full_disk.py
 	$(BIN)/python tests/two_at_once.py --rounds 10
 	$(BIN)/python tests/determinism.py
 	$(BIN)/python tests/fuzz_yaml.py --texts 1000000 --seed 1

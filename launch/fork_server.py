@@ -144,7 +144,7 @@ def _warm_up(modules: list[str], channel: socket.socket) -> str | None:
 def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     reason = _warm_up(sys.argv[2:], channel)
-    with contextlib.suppress(BrokenPipeError):  # the orchestrator has died meanwhile
+    with contextlib.suppress(ConnectionError):  # the orchestrator has ended, perhaps without reading what was said
         channel.send(json.dumps({"ready": reason is None, "reason": reason}).encode())
         reach("server.ready")
         if reason is None:

@@ -62,7 +62,9 @@ class Commands:
     @contextmanager
     def _experiment(self, name: str) -> Iterator[Experiment]:
         with small_disk(self._home / name) as disk:
-            yield Experiment(disk / "кот #1", self._cache, seeds=1, epochs=1)
+            experiment = Experiment(disk / "кот #1", self._cache, seeds=1, epochs=1)
+            (experiment.home / "output.txt").symlink_to(self._home / f"{name}.txt")  # always has room
+            yield experiment
 
     def _filled(self, experiment: Experiment, number: int) -> list[str]:
         """Runs the command on a disk that fills up at that write; the writes until its end."""

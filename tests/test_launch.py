@@ -2,7 +2,9 @@
 
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +18,7 @@ from benchmark.run import DataSpec, Run
 from benchmark.rundir import RunDir
 from launch import Job, JobState, cores, processes
 from launch.fast_local import PRELOAD, FastLocal, Start, job_environment
-from launch.warm import ServerDied, WarmServer
+from launch.warm import SERVER, ServerDied, WarmServer
 
 RUN = Run(DataSpec("synthetic"), "lenet5", data_digest="d" * 64, image_size=28, channels=1, epochs=1)
 TELL = """
@@ -242,6 +244,18 @@ def test_the_server_computes_nothing_before_it_forks(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [1, False, False, False, False]
+
+
+def test_a_server_whose_orchestrator_ends_without_reading_ends_in_silence() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, ours:
+        command = [sys.executable, str(SERVER), str(theirs.fileno()), "json"]
+        server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True)
+        theirs.close()
+        assert select.select([ours], [], [], 60)[0], "it is not ready"
+        ours.close()  # unread: the kernel tells the server of a reset
+        assert server.communicate(timeout=60) == (None, "")
+    assert server.returncode == 0
 
 
 @pytest.fixture(scope="module")
