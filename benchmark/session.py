@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = 3
 """The exit code where the machine is in the way."""
+_PRESENTED = "presented"
+"""The journal's note whether MLflow has the leaderboard."""
 FEW = 5
 """Names in a line; more are counted."""
 
@@ -215,9 +217,10 @@ class Session:
     def _tracker_lines(self) -> list[str]:
         if self.waiting:
             return ["MLflow does not have everything yet; `python -m benchmark sync` publishes what waits on disk"]
-        publisher = self.site.publishing.publisher
-        if publisher is None or not self.site.publishing.close(0):
-            return [self.site.journal.note("view", "")] if not self.todo else []
+        publisher, journal = self.site.publishing.publisher, self.site.journal
+        nothing_new = publisher is None and journal.note(_PRESENTED, "yes") == "yes"
+        if nothing_new or not self.site.publishing.close(0):
+            return [journal.note("view", "")] if not self.todo else []
         try:
             return [self.present(publisher)]
         except mlflow_store.TrackingError as error:
@@ -232,6 +235,7 @@ class Session:
         plan, journal = self.found.plan, self.site.journal
         publisher = publisher or _publisher(self.uri, plan)
         files, uuid = _files(plan.directory), journal.note("sweep_uuid", os.urandom(16).hex())
+        journal.remember(_PRESENTED, "no")  # whoever ends within is followed by one who presents it again
 
         def show() -> str:
             link = publisher.write_view(plan.runs, plan.experiment.report.primary)
@@ -241,6 +245,7 @@ class Session:
         link = within(self.deadline - time.monotonic(), show)
         line = f"compare the runs: `{self.command('ui')}`, or {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
         journal.remember("view", line)
+        journal.remember(_PRESENTED, "yes")
         return "\n".join((line, *registering.lines(plan, journal, self.uri)))
 
 

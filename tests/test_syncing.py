@@ -1,6 +1,7 @@
 """The command `sync`: what waited while the tracker was away is published, and nothing is trained."""
 
 import fcntl
+import json
 import socket
 import sqlite3
 from contextlib import closing
@@ -36,6 +37,20 @@ def test_what_waited_on_disk_is_published_when_the_tracker_is_back(benchmark: Co
     assert kinds(benchmark.home) == ["run", "run", "sweep"]
     assert "0 runs published, 0 wait" in benchmark("sync")
     assert kinds(benchmark.home) == ["run", "run", "sweep"]
+
+
+def test_a_leaderboard_that_mlflow_did_not_take_is_given_again_by_the_next_run(benchmark: Command, home: Path) -> None:  # noqa: F811
+    benchmark("run", "--only", "seed=0")
+    (artifacts,) = (path.parent for path in (home / "mlruns").rglob("leaderboard.json"))
+    artifacts.rename(home / "kept")
+    artifacts.write_text("in the way")
+    assert "`python -m benchmark sync` publishes the leaderboard there" in benchmark("run")
+    artifacts.unlink()
+    (home / "kept").rename(artifacts)
+    assert json.loads((artifacts / "leaderboard.json").read_text())["counts"]["done"] == 1
+    assert "0 to run" in benchmark("run")
+    assert json.loads((artifacts / "leaderboard.json").read_text())["counts"]["done"] == 2
+    assert kinds(home) == ["run", "run", "sweep"]
 
 
 def test_sync_says_what_is_in_its_way(benchmark: Command, home: Path) -> None:  # noqa: F811
