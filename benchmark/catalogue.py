@@ -18,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -174,7 +176,7 @@ def _answers(kind: str, specs: Sequence[_Spec], directory: Path) -> dict[_Spec, 
     found = _known(specs, directory)
     unknown = [spec for spec in dict.fromkeys(specs) if spec not in found]
     if unknown:
-        answers = _ask({kind: [dataclasses.asdict(spec) for spec in unknown]})
+        answers = _ask({kind: [dataclasses.asdict(spec) for spec in unknown]}, len(unknown))
         for spec, answer in zip(unknown, answers, strict=True):
             _write(_path(directory, spec), answer)
             found[spec] = answer
@@ -218,26 +220,77 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
         raise CatalogueError(f"{path}: cannot be written ({error.strerror}): {remedy}") from error
 
 
-def _ask(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The child's answers, as they come."""
-    # -P: the working directory may have a package of the same name; the path leads to this very copy instead.
-    command = [sys.executable, "-P", "-m", "benchmark.training.describe"]
-    path = os.pathsep.join(filter(None, (str(_ROOT.parent), os.environ.get("PYTHONPATH"))))
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
-    with tempfile.TemporaryFile() as requests, tempfile.TemporaryFile() as errors:
-        requests.write(json.dumps(request).encode())
-        requests.seek(0)
-        with subprocess.Popen(
-            command, stdin=requests, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True, encoding="utf-8"
-        ) as child:
-            try:
-                assert child.stdout is not None
-                for line in child.stdout:
-                    yield json.loads(line)
-            except BaseException:
-                child.kill()
-                raise
-        if child.returncode:
-            errors.seek(0)
-            tail = "\n".join(errors.read().decode(errors="replace").splitlines()[-20:])
-            raise CatalogueError(f"describing models failed with exit status {child.returncode}:\n{tail}")
+@contextmanager
+def one_child() -> Iterator[None]:
+    """Within the block a child that has answered waits for the next question: importing torch takes it seconds."""
+    child = _Child()
+    token = _KEPT.set(child)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+        child.close()
+
+
+def _ask(request: Mapping[str, Any], count: int = 1) -> Iterator[dict[str, Any]]:
+    """The child's ``count`` answers, as they come."""
+    if (kept := _KEPT.get()) is not None:
+        yield from kept.ask(request, count)
+        return
+    with closing(_Child()) as child:
+        yield from child.ask(request, count)
+
+
+class _Child:
+    """The process that knows torch, from the first question until it is closed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
+
+    def ask(self, request: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
+        """
+        Raises:
+            CatalogueError: it died.
+        """
+        process = self._process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            with suppress(BrokenPipeError):  # the end of its answers says it, too
+                process.stdin.write(json.dumps(request) + "\n")
+                process.stdin.flush()
+            for _ in range(count):
+                line = process.stdout.readline()
+                if not line:
+                    raise self._death(process.wait())
+                yield json.loads(line)
+        except BaseException:
+            process.kill()
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Lets it end."""
+        if self._process is not None:
+            with suppress(BrokenPipeError):
+                self._process.communicate()
+            self._process = None
+        self._errors.close()
+
+    def _start(self) -> subprocess.Popen[str]:
+        # -P: the working directory may have a package of the same name; the path leads to this very copy instead.
+        command = [sys.executable, "-P", "-m", "benchmark.training.describe"]
+        path = os.pathsep.join(filter(None, (str(_ROOT.parent), os.environ.get("PYTHONPATH"))))
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, encoding="utf-8",
+            env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
+
+    def _death(self, code: int) -> CatalogueError:
+        self._errors.seek(0)
+        tail = "\n".join(self._errors.read().decode(errors="replace").splitlines()[-20:])
+        return CatalogueError(f"describing models failed with exit status {code}:\n{tail}")
+
+
+_KEPT: ContextVar[_Child | None] = ContextVar("kept", default=None)

@@ -71,7 +71,7 @@ def planned(
     """
     wanted = config.selection(only)
     cache = datasets.cache_directory()
-    with collector.paused():
+    with collector.paused(), catalogue.one_child():
         experiment = config.load(path or default_experiment(), settings, catalogue.names(cache))
         plan = planning.make(experiment, results / experiment.name, cache, probe)
     cells = tuple(cell for cell in plan.cells if cell.run in wanted)

@@ -302,9 +302,12 @@ def _identifying(kind: Any) -> tuple[tuple[str, Any], ...]:
     return tuple((each.name, each.metadata["introduced"]) for each in dataclasses.fields(kind) if each.name not in told)
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def canonical_json(document: Any) -> str:
     """JSON with sorted keys, no spaces and no NaN, so that equal documents have equal text."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _CANONICAL.encode(document)
 
 
 def _flatten(pairs: Any, prefix: str = "") -> Iterator[tuple[str, Value]]:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import nn
@@ -134,6 +135,23 @@ def test_a_size_that_does_not_work_has_the_next_that_does_and_the_remedies(cache
 def test_what_is_known_starts_no_process(cache: Path) -> None:
     assert len(catalogue.describe([*ASKED, *ASKED], cache)) == len(ASKED)
     assert "resnet18" in catalogue.names(cache).models
+
+
+def test_within_a_block_one_child_answers_everything_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, popen = [], subprocess.Popen
+
+    def begin(*arguments: Any, **more: Any) -> Any:
+        started.append(popen(*arguments, **more))
+        return started[-1]
+
+    monkeypatch.setattr(catalogue.subprocess, "Popen", begin)
+    with catalogue.one_child():
+        assert "lenet5" in catalogue.names(tmp_path).models
+        assert catalogue.describe([spec("lenet5", 28, 1)], tmp_path)
+        assert catalogue.refusals([OptimizerSpec("sgd", "{}")], tmp_path)
+        assert len(started) == 1
+        assert started[0].poll() is None
+    assert started[0].returncode == 0
 
 
 @pytest.mark.usefixtures("no_torch")

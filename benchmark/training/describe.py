@@ -1,9 +1,9 @@
 """What is known of models and optimizers, found out in a process of its own so that the command need not import torch.
 
-Reads one JSON document from standard input, ``{"names": true}``, ``{"models": [...]}`` or ``{"optimizers": [...]}``,
-and writes one JSON line for each answer to standard output.  Networks live on the meta device: nothing is computed, no
-memory is taken.  The smallest image is found by trying, since no table would hold for ``model_args`` and future
-versions.
+Reads JSON documents from standard input, one a line, ``{"names": true}``, ``{"models": [...]}`` or ``{"optimizers":
+[...]}``, and writes one JSON line for each answer to standard output.  Networks live on the meta device: nothing is
+computed, no memory is taken.  The smallest image is found by trying, since no table would hold for ``model_args`` and
+future versions.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ _LARGER = (16, 32, 64, 75, 128, 224, 256, 299, 384, 448, 512)
 
 
 def main(requests: IO[str], answers: IO[str]) -> None:
-    """Answers one request, each line as soon as it is known."""
-    for answer in _answers(json.load(requests)):
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+    """Answers each request, each line as soon as it is known."""
+    for request in requests:
+        for answer in _answers(json.loads(request)):
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
 
 
 def facts(spec: ModelSpec) -> ModelFacts:
