@@ -21,6 +21,7 @@ import pytest
 from benchmark.rundir import RunDir
 from launch.rehearsal.client import Rehearsal
 from launch.rehearsal.faults import Error, Faults, Interrupt, Lost
+from tests.night import by_day
 from tests.test_cli import ROOT, Command, mlflow_runs, quality
 from tests.tuning_support import weights_file
 
@@ -147,6 +148,7 @@ def _names(command: Command, bucket: str) -> list[str]:
     return subprocess.run(done, check=True, env=command.environment, capture_output=True, text=True).stdout.splitlines()
 
 
+@pytest.mark.nightly
 def test_twelve_runs_and_every_fault_at_once_lose_nothing_and_start_nothing_twice(aws: Aws) -> None:
     matrix = "{lr: [1e-3, 3e-3], seed: [0, 1, 2, 3, 4, 5]}"
     command = aws.command(matrix=matrix, epochs=20, aws="spot: true", more="workers: 3")
@@ -183,7 +185,11 @@ def test_twelve_runs_and_every_fault_at_once_lose_nothing_and_start_nothing_twic
 
 
 @pytest.mark.parametrize(
-    "point", ["aws.uploaded", "aws.recorded", "aws.created", "aws.ended", "aws.collected", "aws.finished"]
+    "point",
+    by_day(
+        ("aws.created", "aws.collected").__contains__,
+        ["aws.uploaded", "aws.recorded", "aws.created", "aws.ended", "aws.collected", "aws.finished"],
+    ),
 )
 def test_whoever_is_killed_there_is_followed_by_one_who_goes_on_with_the_same_job(
     aws: Aws, point: str, tmp_path: Path
@@ -219,6 +225,7 @@ def test_a_sweep_that_is_left_goes_on_in_aws_and_is_taken_up_again(aws: Aws) -> 
     assert "0 to run" in command("run", "-y")
 
 
+@pytest.mark.nightly
 def test_a_sweep_that_is_stopped_goes_on_from_its_checkpoint(aws: Aws) -> None:
     command = aws.command(epochs=60)
     process = command.start("run", "-y", "--on-interrupt", "stop")
@@ -234,6 +241,7 @@ def test_a_sweep_that_is_stopped_goes_on_from_its_checkpoint(aws: Aws) -> None:
     assert quality(aws.leaderboard(command)) == aws.undisturbed(epochs=60)
 
 
+@pytest.mark.nightly
 def test_what_runs_too_long_has_timed_out_and_what_somebody_stops_is_stopped(aws: Aws) -> None:
     command = aws.command(matrix="{seed: [0, 1]}", epochs=5000, more="time_limit: 40, retries: 0")
     process = command.start("run", "-y")

@@ -393,7 +393,13 @@ def assert_same(rundir: RunDir, whole: RunDir) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["started", "epoch", "checkpoint", "checkpointed", "evaluated", "finished"])
+@pytest.mark.parametrize(
+    "point",
+    by_day(
+        ("checkpoint", "checkpointed", "finished").__contains__,
+        ["started", "epoch", "checkpoint", "checkpointed", "evaluated", "finished"],
+    ),
+)
 def test_a_job_killed_at_each_place_ends_as_if_it_had_not_been(
     point: str, base: Run, data: Path, whole: RunDir, tmp_path: Path
 ) -> None:

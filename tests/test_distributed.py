@@ -30,6 +30,7 @@ from benchmark.training.transforms import augmentation
 from launch import processes
 from launch.fast_local import ENTRY, FastLocal, Start, job_environment
 from tests.job_support import quality
+from tests.night import by_day
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = DataSpec("synthetic", train_size=400, test_size=151, classes=4)
@@ -238,10 +239,13 @@ def test_a_failure_of_its_own_is_told_before_what_it_brought_about(tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
-    [
-        {"batch_size": 51, "augment": "crop+flip+erase", "clip_grad": 0.5, "model": "lenet5"},
-        {"batch_size": 64, "class_weights": "balanced", "label_smoothing": 0.1, "optimizer": "momentum", "lr": 0.02},
-    ],
+    by_day(
+        lambda change: "augment" in change,
+        [
+            {"batch_size": 51, "augment": "crop+flip+erase", "clip_grad": 0.5, "model": "lenet5"},
+            {"batch_size": 64, "class_weights": "balanced", "label_smoothing": 0.1, "optimizer": "momentum"},
+        ],
+    ),
     ids=["a last batch of three", "balanced and smoothed"],
 )
 def test_two_processes_learn_what_one_learns(change: dict[str, object], base: Run, data: Path, tmp_path: Path) -> None:
@@ -277,6 +281,7 @@ def test_a_process_without_an_image_of_the_last_batch_takes_part(base: Run, data
     assert result.metrics["test/accuracy"] is not None
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_network_with_auxiliary_heads_trains(base: Run, cache: Path, tmp_path: Path) -> None:
     spec = DataSpec("synthetic", train_size=24, test_size=8, classes=2, size=64)
@@ -318,6 +323,7 @@ def test_a_job_that_is_killed_leaves_nobody_and_goes_on_with_the_same_bits(
     assert bits(rundir) == bits(undisturbed)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "keys",
@@ -347,6 +353,7 @@ def test_processes_that_die_within_an_epoch_go_on_together_with_the_same_bits(
     assert bits(again) == bits(train(run, data, tmp_path / "undisturbed"))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_processes_of_which_one_is_asked_to_stop_save_a_step_that_they_agree_on(
     base: Run, data: Path, tmp_path: Path

@@ -155,7 +155,10 @@ def exported(command: Command, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["lenet5", "tf_efficientnet_lite0", "torchvision/mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "model",
+    by_day("tf_efficientnet_lite0".__ne__, ["lenet5", "tf_efficientnet_lite0", "torchvision/mobilenet_v3_small"]),
+)
 def test_the_program_of_the_docs_gives_the_runs_own_answer_for_a_picture_file(trained: Command, model: str) -> None:
     """Grey, padded, with test-time flip; a probe of pretrained weights, with their own bicubic crop; of torchvision,
     stretched, with a mean of its own."""

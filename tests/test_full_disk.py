@@ -34,6 +34,7 @@ def test_a_full_disk_stops_the_sweep_and_it_goes_on_when_there_is_room(tmp_path:
         assert len(experiment.state()["quality"]) == 2
 
 
+@pytest.mark.nightly
 def test_a_disk_that_fills_up_under_the_jobs_costs_no_run(tmp_path: Path) -> None:
     """The forecast is right, but somebody else takes the space: the jobs find no room in mid-training."""
     with small_disk(tmp_path / "small") as small:

@@ -275,6 +275,7 @@ def warm() -> Iterator[FastLocal]:
         yield launcher
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_forked_and_fresh_workers_train_the_same_bits_on_two_threads(
     tmp_path: Path, prepared: tuple[Run, Path], warm: FastLocal

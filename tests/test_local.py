@@ -69,6 +69,7 @@ def has_epochs(command: Command, number: int) -> bool:
     )
 
 
+@pytest.mark.nightly
 def test_three_families_in_containers_side_by_side_give_the_bits_of_host_processes(tmp_path: Path, cache: Path) -> None:
     yaml = YAML.replace("MODELS", "[lenet5, mobilenetv3_small_100, small/vit]").replace("PROFILE", "false")
     found, most = {}, 0
@@ -114,6 +115,7 @@ def test_pretrained_weights_reach_a_container_that_reaches_nothing_else(tmp_path
     assert ours() == []
 
 
+@pytest.mark.nightly
 def test_epochs_are_live_on_the_terminal_and_in_mlflow_while_the_container_runs(tmp_path: Path, cache: Path) -> None:
     command = made(tmp_path / "home", cache, LONG.replace("MODE", "local").replace("epochs: 40", "epochs: 400"))
     process = command.start("run")

@@ -20,6 +20,7 @@ tracking: {{uri: "{ARN}"}}
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_sweep_is_published_there(tmp_path: Path) -> None:
     (tmp_path / "experiments.yaml").write_text(YAML)

@@ -53,6 +53,7 @@ def test_what_a_job_needs_is_a_part_of_what_is_installed() -> None:
     assert {str(Requirement(line)) for line in lines if not line.startswith("#")} <= installed
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_wheel_runs_from_any_directory_without_the_clone(tmp_path: Path) -> None:
     built = wheel(tmp_path)

@@ -37,6 +37,7 @@ def test_a_run_is_mostly_training(tmp_path):
     assert 0 < row["share"] < row["beside training"]
 
 
+@pytest.mark.nightly
 def test_workers_share_the_decoded_images(tmp_path):
     (row,) = perf("memory.py", tmp_path, "--images", "2000", "--workers", "2", "--epochs", "3", "--guard", "1.5")
     assert row["processes"] == 2

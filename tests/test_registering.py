@@ -172,6 +172,7 @@ def test_a_model_of_somebody_elses_is_left_alone(registered: Registered) -> None
     assert reader.version("nobody", "benchmark.run_id", "0") is None
 
 
+@pytest.mark.nightly
 def test_each_data_set_has_a_best_and_a_name_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "experiments.yaml").write_text(SEVERAL)
     said = Command(tmp_path, tmp_path / "cache")("run")

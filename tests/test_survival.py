@@ -8,16 +8,18 @@ import pytest
 from tests.docker_support import CONTAINERS
 from tests.killed_experiment import Experiment, Mode
 from tests.killer import VICTIMS
+from tests.night import by_day
 from tests.survival import named_places, trial
 
 pytestmark = pytest.mark.slow
 
-CASES = [
-    pytest.param(point, start, marks=pytest.mark.nightly if start == "spawn" else ())
-    for start in ("fork", "spawn")
-    for point in named_places("fast_local")
-    if start == "fork" or "server" not in point
-]
+PLACES = named_places("fast_local")
+BY_DAY = PLACES[::2]
+"""Kills at random hit the others, too."""
+CASES = by_day(
+    lambda case: case[1] == "fork" and case[0] in BY_DAY,
+    [(point, start) for start in ("fork", "spawn") for point in PLACES if start == "fork" or "server" not in point],
+)
 
 
 @pytest.fixture(scope="module")

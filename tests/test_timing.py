@@ -113,6 +113,7 @@ def test_probes_are_taken_once_and_one_that_fails_costs_the_others_nothing(tmp_p
     assert all(0 < each.image < each.step < 5 for each in found.values())
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_plan_with_probes_is_in_seconds_and_one_without_new_runs_measures_nothing(tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"

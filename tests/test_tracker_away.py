@@ -25,6 +25,7 @@ from benchmark.mlflow_store import sqlite_uri
 from benchmark.publishing import Published, Trouble
 from benchmark.sweep import Ended, Started, SweepEvent
 from tests.mlflow_support import mlflow_process, mlflow_server
+from tests.night import by_day
 from tests.proxy import Proxy, proxied
 from tests.tracker_support import Experiment, assert_all_there_once, new_store, runs_of, trained, troubles
 
@@ -188,7 +189,9 @@ def deleted(store: Path, experiment: str) -> int:
         return int(database.execute(query, (experiment,)).fetchone()[0])
 
 
-@pytest.mark.parametrize("place", ["runs/create", "runs/log-batch", "mlflow-artifacts"])
+@pytest.mark.parametrize(
+    "place", by_day("runs/log-batch".__eq__, ["runs/create", "runs/log-batch", "mlflow-artifacts"])
+)
 def test_a_server_killed_in_the_middle_of_a_request(place: str, tmp_path: Path, store: Path) -> None:
     home, runs = tmp_path / "кот #1", runs_of(5)
     home.mkdir()
@@ -249,6 +252,7 @@ print(json.dumps(troubles(Experiment(Path(place), uri, name).sweep(runs_of(5))))
 """
 
 
+@pytest.mark.nightly
 def test_four_experiments_at_once_on_a_new_store(tmp_path: Path, store: Path) -> None:
     new = tmp_path / "кот #1" / "mlflow.db"
     experiments = [Experiment(tmp_path / f"results-{n}", sqlite_uri(new), f"experiment {n}") for n in range(4)]
