@@ -39,7 +39,7 @@ nightly: $(VENV)/installed-test
 	$(BIN)/python perf/training.py --guard 0.6
 	$(BIN)/python perf/evaluation.py --guard 0.15
 	$(BIN)/python perf/memory.py
-	$(BIN)/python perf/metrics.py
+	$(BIN)/python -m perf
 	$(BIN)/python perf/larger_than_memory.py
 	$(BIN)/python perf/coverage.py
 	$(BIN)/python perf/report.py

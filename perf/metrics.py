@@ -3,7 +3,7 @@
     python perf/metrics.py                           two minutes, most of them scikit-learn's
 
 Ours is measured in processes of their own, whose memory is what is resident beyond the probabilities, as the kernel
-counts it; the seconds are the median over the rounds.  scikit-learn computes the same values once.
+counts it; scikit-learn computes the same values once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import statistics
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.training.metrics import scores
+from perf.sides import Figure, Side, finish
 
 MOST_SECONDS, MOST_BYTES, CLOSE = 1.5, 300e6, 1e-6
 Floats = npt.NDArray[np.float32]
@@ -45,42 +45,29 @@ def main() -> int:
         print(json.dumps(once(arguments.images, arguments.classes)))
         return 0
     figures = measure(arguments.images, arguments.classes, arguments.rounds)
-    print(line(figures))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1))
-    fast = figures["seconds"] <= MOST_SECONDS and figures["bytes"] <= MOST_BYTES
-    kept = fast if arguments.guard is None else figures["ratio"] >= arguments.guard
-    return 0 if kept and figures["difference"] <= CLOSE else 1
+    return finish("metrics", figures, arguments.json, arguments.guard) or int(not figures[-1].kept)
 
 
-def measure(images: int, classes: int, rounds: int) -> dict[str, Any]:
-    """Both sides."""
+def measure(images: int, classes: int, rounds: int) -> list[Figure]:
+    """CPU seconds of both sides; bytes beyond the probabilities; the largest difference of a value."""
     command = [sys.executable, __file__, "--once", "--images", str(images), "--classes", str(classes)]
     found = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(rounds)]
     labels, log_probs = predictions(images, classes)
     started = time.process_time()
     theirs = reference(labels, log_probs)
-    reference_seconds = time.process_time() - started
-    seconds = statistics.median(each["seconds"] for each in found)
+    seconds = time.process_time() - started
     ours = found[0]["values"]
     if set(ours) != set(theirs):
         raise SystemExit(f"not compared: {set(ours) ^ set(theirs)}")
-    return {
-        "images": images, "classes": classes, "rounds": rounds, "seconds": seconds,
-        "wall": statistics.median(each["wall"] for each in found), "bytes": max(each["bytes"] for each in found),
-        "reference_seconds": reference_seconds, "ratio": reference_seconds / seconds,
-        "difference": max(abs(ours[name] - theirs[name]) for name in ours),
-    }  # fmt: skip
-
-
-def line(figures: dict[str, Any]) -> str:
-    """For a reader."""
-    return (
-        f"{figures['images']:,} × {figures['classes']:,}: {figures['seconds']:.2f} CPU s (limit {MOST_SECONDS}), "
-        f"{figures['wall']:.2f} s wall, {figures['bytes'] / 1e6:.0f} MB beyond the probabilities (limit "
-        f"{MOST_BYTES / 1e6:.0f}); scikit-learn {figures['reference_seconds']:.1f} CPU s, {figures['ratio']:.0f} times "
-        f"as many; largest difference {figures['difference']:.1e} (limit {CLOSE:g})"
-    )
+    what = f"{len(ours)} metrics of {images:,} × {classes:,}"
+    megabytes = tuple(each["bytes"] / 1e6 for each in found)
+    difference = max(abs(ours[name] - theirs[name]) for name in ours)
+    return [
+        Figure(what, "CPU seconds", Side("ours", tuple(each["seconds"] for each in found)),
+               Side("scikit-learn", (seconds,)), most=MOST_SECONDS),
+        Figure("memory beyond the probabilities", "MB", Side("ours", megabytes), most=MOST_BYTES / 1e6),
+        Figure("difference from scikit-learn", "at most", Side("ours", (difference,)), most=CLOSE),
+    ]  # fmt: skip
 
 
 def once(images: int, classes: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from perf.sides import Figure
 from tests.environment import unmeasured
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,9 +46,41 @@ def test_workers_share_the_decoded_images(tmp_path):
 
 
 def test_metrics_are_scikit_learns_and_sooner(tmp_path):
-    figures = perf("metrics.py", tmp_path, "--images", "10000", "--classes", "200", "--rounds", "3", "--guard", "3")
-    assert figures["difference"] < 1e-6
-    assert figures["bytes"] < 100e6
+    small = ["--images", "10000", "--classes", "200", "--rounds", "3", "--guard", "3"]
+    document = perf("metrics.py", tmp_path, *small)
+    seconds, memory, difference = map(Figure.of, document["figures"])
+    assert document["machine"]["cores"] >= 1
+    assert seconds.ratio > 3
+    assert memory.ours.median < 100
+    assert difference.ours.median < 1e-6
+
+
+@pytest.mark.nightly
+def test_publishing_is_quicker_than_a_call_for_each_value(tmp_path):
+    figures = map(Figure.of, perf("publishing.py", tmp_path, "--runs", "6", "--slow", "2", "--guard", "2")["figures"])
+    assert all(figure.ratio > 2 for figure in figures)
+
+
+@pytest.mark.nightly
+def test_decoded_files_are_counted(tmp_path):
+    figures = perf("preparing.py", tmp_path, "--images", "300", "--rounds", "1", "--guard", "0")["figures"]
+    assert [figure["other"]["name"] for figure in figures] == ["ImageFolder, an epoch", "bare decoding"]
+
+
+@pytest.mark.nightly
+def test_the_runner_keeps_what_a_benchmark_finds_and_knows_their_names(tmp_path):
+    variables = {**unmeasured(), "PYTHONPATH": str(ROOT)}
+
+    def perfs(*words):
+        command = [sys.executable, "-m", "perf", *words]
+        return subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+
+    assert "publishing   Bringing a finished run's parameters" in perfs("--list").stdout
+    assert "there is no nothing; there are start-up, metrics" in perfs("nothing").stderr
+    perfs("start-up", "--out", str(tmp_path / "кот #1"))
+    figures = [Figure.of(each) for each in json.loads((tmp_path / "кот #1" / "start-up.json").read_text())["figures"]]
+    assert "import torch" in {figure.other.name for figure in figures if figure.other}
+    assert all(figure.ratio > 1 for figure in figures if figure.other and "10,000" not in figure.what)
 
 
 @pytest.mark.nightly
