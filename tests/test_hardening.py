@@ -88,7 +88,9 @@ def test_the_search_itself_finds_each(text: str) -> None:
 
 
 def test_each_exception_from_a_rule_of_security_has_its_reason() -> None:
-    marks = [(path.name, line) for path in SOURCES for line in path.read_text().splitlines() if re.search(r"noqa: S\d", line)]
+    marks = [
+        (path.name, line) for path in SOURCES for line in path.read_text().splitlines() if re.search(r"noqa: S\d", line)
+    ]
     assert [each for each in marks if not re.search(r"noqa: (S\d+(, )?)+ +[-(]\s*\w+", each[1])] == []
     assert len(marks) < 12
 
