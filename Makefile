@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 PARALLEL := --numprocesses auto
+# Slow tests wait a fifth of their time: for servers, for limits, for what is to die.
+PARALLEL_SLOW := --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: benchmark quick test test-all lint audit coverage nightly clean
 
@@ -20,7 +22,7 @@ test: $(VENV)/installed-test
 # Everything: first the quick ones, as `make test` does, then the slow ones, and the coverage of both.
 test-all: MEASURED := --cov --cov-report=
 test-all: test
-	$(BIN)/python -m pytest -m "slow and not nightly" $(PARALLEL) --cov --cov-append --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest -m "slow and not nightly" $(PARALLEL_SLOW) --cov --cov-append --cov-report=term --cov-fail-under=90
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check

@@ -29,10 +29,7 @@ LONGEST = (
     "test_catalogue", "test_tuning", "test_job",
 )  # fmt: skip
 """Begun first, so that none of them is waited for in the end."""
-MEASURED = (
-    "test_aws", "test_bootstrap", "test_cli", "test_export", "test_hf_data", "test_local", "test_loaded",
-    "test_lr_range", "test_registering", "test_rehearsal_server", "test_torchvision_data", "test_ui",
-)  # fmt: skip
+MEASURED = ("test_aws", "test_cli", "test_hf_data", "test_local", "test_registering", "test_ui")
 """Modules whose slow tests start processes that no quick test starts: coverage looks into those, at a third of their
 time, and leaves out what other slow tests start."""
 

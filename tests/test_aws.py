@@ -376,17 +376,17 @@ def _objects(command: Command, bucket: str) -> Iterator[bytes]:
 def test_a_budget_ends_the_sweep_and_a_larger_one_goes_on(aws: Aws) -> None:
     prices = f"prices: {{{TYPE}: 3600}}"  # a dollar a second
     command = aws.command(
-        matrix="{seed: [0, 1, 2, 3]}", aws=f"{prices}, budget_usd: 16, startup_seconds: 0", more="workers: 1"
+        matrix="{seed: [0, 1, 2, 3]}", aws=f"{prices}, budget_usd: 9, startup_seconds: 0", more="workers: 1"
     )
     output = command("run", "-y", code=4)
     assert "the budget is spent" in output
     assert 1 <= results(command) < 4
     text = (command.home / "experiments.yaml").read_text()
-    (command.home / "experiments.yaml").write_text(text.replace("budget_usd: 16", "budget_usd: 900"))
+    (command.home / "experiments.yaml").write_text(text.replace("budget_usd: 9", "budget_usd: 900"))
     assert "4 of 4 runs done" in command("run", "-y")
     assert set(aws.started().values()) == {1}
     (command.home / "experiments.yaml").write_text(text.replace("seed: [0", "seed: [7, 8, 9, 0"))
-    assert "more than the budget of $16.00" in command("run", "-y", code=2)
+    assert "more than the budget of $9.00" in command("run", "-y", code=2)
 
 
 @pytest.mark.nightly

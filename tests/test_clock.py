@@ -29,6 +29,7 @@ time.time_ns = shifted(time.time_ns, lambda seconds: int(seconds * 1e9))
 """Python imports it in every process of the sweep."""
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_clock_that_is_set_while_a_sweep_runs_changes_no_result_and_no_duration(tmp_path: Path) -> None:
     shift = tmp_path / "shift"

@@ -263,6 +263,7 @@ def test_two_processes_learn_what_one_learns(change: dict[str, object], base: Ru
         assert np.allclose(np.exp(right.log_probs), np.exp(left.log_probs), atol=1e-4)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_early_stopping_is_decided_by_all(base: Run, data: Path, tmp_path: Path) -> None:
     run = dataclasses.replace(base, lr=1e-12, early_stopping=2, epochs=9)
@@ -271,6 +272,7 @@ def test_early_stopping_is_decided_by_all(base: Run, data: Path, tmp_path: Path)
     assert (result.best_epoch, result.epochs) == (1, 3)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_process_without_an_image_of_the_last_batch_takes_part(base: Run, data: Path, tmp_path: Path) -> None:
     """Three processes share two images."""

@@ -253,6 +253,7 @@ def test_the_file_says_what_it_is_and_nothing_of_this_machine(trained: Command) 
     assert sorted(each.name for each in (trained.home / "out put").iterdir()) == ["шаг.json", "шаг.onnx", "шаг.pt2"]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_of_several_seeds_the_best_by_validation_leaves_and_an_id_names_any_of_them(trained: Command) -> None:
     path = trained.home / "results" / "shapes" / "leaderboard.json"

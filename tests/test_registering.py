@@ -148,6 +148,7 @@ def test_a_saved_network_needs_nothing_of_ours(registered: Registered) -> None:
     assert done.stdout.splitlines()[-2:] == ["(4, 3)", "[]"]
 
 
+@pytest.mark.nightly
 def test_weights_that_are_not_the_runs_are_not_registered(registered: Registered) -> None:
     best, name = registered.best, "tiny"
     weights = best.model.read_bytes()

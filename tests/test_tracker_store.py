@@ -57,6 +57,7 @@ def place(store: Path, tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.mark.nightly
 def test_a_store_that_another_program_holds_all_the_time(place: Path, store: Path, tmp_path: Path) -> None:
     mine, runs = place / "mlflow.db", runs_of(4)
     experiment = Experiment(tmp_path / "results", sqlite_uri(mine), "held")

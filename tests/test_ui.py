@@ -191,6 +191,7 @@ def test_a_locked_store_is_an_error_that_names_it(tmp_path: Path, place: Path) -
     assert "database is locked; another program holds it: end that one, or wait" in said
 
 
+@pytest.mark.nightly
 def test_a_view_that_is_missing_or_old_is_completed(command: Command) -> None:
     key = "mlflow.sharedViewState.benchmark"
     with closing(sqlite3.connect(command.home / "mlflow.db")) as store:
@@ -202,6 +203,7 @@ def test_a_view_that_is_missing_or_old_is_completed(command: Command) -> None:
     assert [each["name"] for each in view["compareRunSections"]][-1] == "Learning curves"
 
 
+@pytest.mark.nightly
 def test_of_a_tracking_server_the_link_is_shown_and_nothing_started(command: Command, tmp_path: Path) -> None:
     base = shown(command, "--detach").partition("/#/")[0]
     elsewhere = Command(command.home, tmp_path / "cache")

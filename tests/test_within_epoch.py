@@ -155,6 +155,7 @@ def test_a_job_killed_at_twenty_random_steps_ends_as_if_it_had_not_been(
     assert_same(rundir, whole)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_job_that_is_asked_to_stop_saves_the_step_it_is_at(base: Run, data: Path, tmp_path: Path) -> None:
     run = dataclasses.replace(base, epochs=2, batch_size=2)
