@@ -20,13 +20,13 @@ settings.load_profile("unhurried")
 
 CONTAINERS = (
     "test_bootstrap", "test_canaries", "test_containers", "test_determinism", "test_local", "test_rehearsal_server",
-    "test_survival",
+    "test_survival_containers",
 )  # fmt: skip
 """Modules that look at all containers of this machine: one after the other."""
 LONGEST = (
-    "containers", "test_aws", "test_tutorial", "test_ui", "test_distributed", "test_export", "test_hostile_yaml",
-    "test_cli", "test_full_disk", "test_tracker_away", "test_checkpoint", "test_registering", "test_vision_sets",
-    "test_catalogue", "test_tuning", "test_job",
+    "containers", "test_survival", "test_aws", "test_tutorial", "test_ui", "test_distributed", "test_export",
+    "test_hostile_yaml", "test_cli", "test_full_disk", "test_tracker_away", "test_checkpoint", "test_registering",
+    "test_vision_sets", "test_catalogue", "test_tuning", "test_job",
 )  # fmt: skip
 """Begun first, so that none of them is waited for in the end."""
 MEASURED = ("test_aws", "test_cli", "test_hf_data", "test_local", "test_registering", "test_ui")

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from tests.docker_support import CONTAINERS
 from tests.killed_experiment import Experiment, Mode
 from tests.killer import VICTIMS
 from tests.night import by_day
@@ -50,13 +49,11 @@ def test_a_kill_at_any_named_place_changes_nothing(
 
 
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize(
-    ("mode", "kills", "seeds"),
-    [("fast_local", 80, 6), pytest.param("local", 10, 1, marks=CONTAINERS), ("aws", 10, 1)],
-)
+@pytest.mark.parametrize(("mode", "kills", "seeds"), [("fast_local", 80, 6), ("aws", 10, 1)])
 def test_a_hundred_random_kills_lose_nothing_and_count_nothing_twice(
     tmp_path: Path, mode: Mode, kills: int, seeds: int
 ) -> None:
+    """With the ten of `test_survival_containers.py`."""
     with trial(tmp_path, mode, seeds=seeds) as found:
         tally = found.torment(kills, seed=0, say=print)
     assert tally["total"] >= kills
