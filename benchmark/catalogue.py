@@ -22,7 +22,7 @@ from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from benchmark.families import family
 from benchmark.run import canonical_json
@@ -246,7 +246,7 @@ class _Child:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
+        self._errors: IO[bytes] | None = None
 
     def ask(self, request: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
         """
@@ -276,18 +276,21 @@ class _Child:
             with suppress(BrokenPipeError):
                 self._process.communicate()
             self._process = None
-        self._errors.close()
+        if self._errors is not None:
+            self._errors.close()
 
     def _start(self) -> subprocess.Popen[str]:
         # -P: the working directory may have a package of the same name; the path leads to this very copy instead.
         command = [sys.executable, "-P", "-m", "benchmark.training.describe"]
         path = os.pathsep.join(filter(None, (str(_ROOT.parent), os.environ.get("PYTHONPATH"))))
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, encoding="utf-8",
             env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path},
         )  # fmt: skip
 
     def _death(self, code: int) -> CatalogueError:
+        assert self._errors is not None
         self._errors.seek(0)
         tail = "\n".join(self._errors.read().decode(errors="replace").splitlines()[-20:])
         return CatalogueError(f"describing models failed with exit status {code}:\n{tail}")

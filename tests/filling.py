@@ -18,11 +18,10 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND
 def fill(path: Path) -> None:
     """Takes all the space that is left."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT)
-    with contextlib.suppress(OSError):
-        for size in (2**20, 2**12):
-            with contextlib.suppress(OSError):
-                while True:
-                    os.write(handle, b"\0" * size)
+    for size in (2**20, 2**12):
+        with contextlib.suppress(OSError):
+            while True:
+                os.write(handle, b"\0" * size)
     os.close(handle)
 
 

@@ -132,9 +132,11 @@ def test_a_size_that_does_not_work_has_the_next_that_does_and_the_remedies(cache
 
 
 @pytest.mark.usefixtures("no_torch")
-def test_what_is_known_starts_no_process(cache: Path) -> None:
-    assert len(catalogue.describe([*ASKED, *ASKED], cache)) == len(ASKED)
-    assert "resnet18" in catalogue.names(cache).models
+def test_what_is_known_starts_no_process_and_writes_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue.tempfile, "TemporaryFile", None)
+    with catalogue.one_child():
+        assert len(catalogue.describe([*ASKED, *ASKED], cache)) == len(ASKED)
+        assert "resnet18" in catalogue.names(cache).models
 
 
 def test_within_a_block_one_child_answers_everything_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.filling import fill
+from tests.filling import BALLAST, fill
 from tests.full_disk import small_disk, tried
 from tests.killed_experiment import Experiment
 
@@ -25,7 +25,7 @@ def test_whatever_is_written_when_the_disk_is_full_may_be_written_again(
 def test_a_full_disk_stops_the_sweep_and_it_goes_on_when_there_is_room(tmp_path: Path) -> None:
     with small_disk(tmp_path / "small") as small:
         experiment = Experiment(small / "home", tmp_path / "cache", seeds=1)
-        ballast = small / "ballast"
+        ballast = small / BALLAST
         ballast.write_bytes(b"\0" * 140 * 2**20)
         assert experiment.begin().wait(200) == 3
         assert "free some space and run again" in experiment.output
@@ -42,10 +42,10 @@ def test_a_disk_that_fills_up_under_the_jobs_costs_no_run(tmp_path: Path) -> Non
         process = experiment.begin()
         while not list(experiment.results.glob("runs/*/checkpoint/*.pt")):
             assert process.poll() is None, experiment.output
-        fill(small / "ballast")
+        fill(small / BALLAST)
         assert process.wait(200) == 3, experiment.output
         assert "free some space and run again" in experiment.output
-        (small / "ballast").unlink()
+        (small / BALLAST).unlink()
         assert not list(experiment.results.glob("runs/*/failure.json"))
         experiment.finish()
         assert "failed" not in experiment.output.rpartition("tiny (")[2]

@@ -5,8 +5,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from benchmark.mlflow_store import answers, sqlite_uri
 from benchmark.publishing import Published, Trouble
 from benchmark.sweep import SweepEvent
 from tests.filling import fill
+from tests.full_disk import small_disk
 from tests.mlflow_support import mlflow_server
 from tests.night import by_day
 from tests.tracker_support import Experiment, assert_all_there_once, new_store, pictures, runs_of, trained, troubles
@@ -96,16 +95,6 @@ def test_a_store_that_another_program_holds_for_a_while(place: Path, store: Path
 
 if os.geteuid() == 0:  # who may mount a file system
 
-    @contextmanager
-    def small(place: Path) -> Iterator[Path]:
-        """A file system of 16 MB."""
-        place.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)], check=True)
-        try:
-            yield place
-        finally:
-            subprocess.run(["umount", "--lazy", str(place)], check=True)
-
     def sweep_on_a_full_disk(experiment: Experiment, disk: Path) -> list[SweepEvent]:
         """After the first run there is no room for the others."""
         runs = runs_of(5)
@@ -116,7 +105,7 @@ if os.geteuid() == 0:  # who may mount a file system
     @pytest.mark.parametrize("part", by_day("artifacts".__ne__, ["store and artifacts", "artifacts"]))
     def test_a_full_disk_under_the_store(part: str, store: Path, tmp_path: Path) -> None:
         home = tmp_path / "кот #1"
-        with small(home) as disk:
+        with small_disk(home, 16) as disk:
             shutil.copy(store, disk)
             mine = disk / "mlflow.db"
             if part == "artifacts":
@@ -140,7 +129,7 @@ if os.geteuid() == 0:  # who may mount a file system
     ) -> None:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
-        with small(tmp_path / "кот #1") as disk:
+        with small_disk(tmp_path / "кот #1", 16) as disk:
             home = disk
             if part == "artifacts":
                 home = tmp_path / "home"
