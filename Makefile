@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-PARALLEL := --numprocesses auto
-# Slow tests wait a fifth of their time: for servers, for limits, for what is to die.
-PARALLEL_SLOW := --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Tests wait a fifth of their time, slow ones more: for children, for servers, for limits, for what is to die.
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+PARALLEL := --numprocesses $(shell expr $(CORES) + 1)
+PARALLEL_SLOW := --numprocesses $(shell expr $(CORES) + 2)
 
 .PHONY: benchmark quick test test-all lint audit coverage nightly clean
 

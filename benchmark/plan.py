@@ -4,6 +4,7 @@ but caches (digests of data, facts of models)."""
 from __future__ import annotations
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -65,19 +66,24 @@ class Plan:
         return _forecast(self.efforts, self.cells, self.unsure)
 
 
-def make(experiment: Experiment, directory: Path, cache: Path, probe: Probing | None = None) -> Plan:
+def make(
+    experiment: Experiment, directory: Path, cache: Path, probe: Probing | None = None, *, decode: bool = False
+) -> Plan:
     """Resolves every cell and looks up what is done.
 
     Args:
         directory: of the experiment's results; it need not exist.
         cache: of data, model facts and probes.
         probe: measures how long steps of new runs take on this machine, those with the least to compute first.
+        decode: runs will follow: image files that are looked at for the first time are kept in the form of most runs.
 
     Raises:
         ConfigError: cells that cannot run, all at once.
         DataError: images that are missing or unreadable.
     """
-    facts = {spec: datasets.inspect(spec, cache) for spec in experiment.data}
+    facts = {
+        spec: datasets.inspect(spec, cache, _form(experiment, spec) if decode else None) for spec in experiment.data
+    }
     models: dict[ModelSpec, ModelFacts] = {}
 
     def describe(specs: Sequence[ModelSpec]) -> Mapping[ModelSpec, ModelFacts]:
@@ -104,6 +110,15 @@ def make(experiment: Experiment, directory: Path, cache: Path, probe: Probing | 
     efforts, unsure = timed(efforts, probes.of(runs), Experience.read(cache))
     order = _order(cells, _forecast(efforts, cells, unsure))
     return Plan(experiment, directory, tuple(sorted(cells, key=order)), facts, efforts, unsure)
+
+
+def _form(experiment: Experiment, spec: DataSpec) -> datasets.Wanted:
+    """The form in which most cells want the images of a data set."""
+    runs = (cell.run for cell in experiment.cells if cell.run.data == spec)
+    forms = Counter(
+        datasets.Wanted(run.image_size, run.channels, run.resize, run.interpolation, run.crop_pct) for run in runs
+    )
+    return forms.most_common(1)[0][0]
 
 
 def _read_journal(directory: Path) -> tuple[dict[str, Outcome], list[dict[str, Any]]]:

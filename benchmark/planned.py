@@ -62,8 +62,15 @@ def planned(
     results: Path,
     only: Sequence[str] = (),
     probe: planning.Probing | None = None,
+    *,
+    decode: bool = False,
 ) -> Found:
-    """The plan of an experiment; ``probe`` may measure how long its steps take.
+    """The plan of an experiment.
+
+    Args:
+        only: selects cells.
+        probe: measures how long their steps take.
+        decode: they will be run: images that are decoded to be looked at are kept.
 
     Raises:
         ConfigError, DataError: what is wrong with it.
@@ -73,7 +80,7 @@ def planned(
     cache = datasets.cache_directory()
     with collector.paused(), catalogue.one_child():
         experiment = config.load(path or default_experiment(), settings, catalogue.names(cache))
-        plan = planning.make(experiment, results / experiment.name, cache, probe)
+        plan = planning.make(experiment, results / experiment.name, cache, probe, decode=decode)
     cells = tuple(cell for cell in plan.cells if cell.run in wanted)
     if not cells:
         raise UsageProblem(f"--only {' --only '.join(only)}: no run of this experiment fits")

@@ -95,7 +95,7 @@ class Session:
         Raises:
             ConfigError, DataError, ModeError, NoRoom, Busy, JournalError, UsageProblem: what is in the way.
         """
-        found = planned(path, settings, results, options.only).adapted(options.adapt)
+        found = planned(path, settings, results, options.only, decode=options.train).adapted(options.adapt)
         plan, experiment = found.plan, found.plan.experiment
         if not options.train:
             must_have_run(plan)

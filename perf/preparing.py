@@ -82,7 +82,6 @@ def _photos(place: Path, count: int, size: int) -> None:
 
 def _ours(home: Path, size: int) -> None:
     cache, spec = home / "cache", DataSpec("folder", path=str(home / "photos"))
-    datasets.inspect(spec, cache)
     datasets.prepare(spec, image_size=size, channels=3, resize="crop", cache=cache)
     shutil.rmtree(cache)
 

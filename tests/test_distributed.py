@@ -434,7 +434,7 @@ def test_a_worker_that_fails_ends_the_job_with_its_own_failure(
     assert rundir.read_result() is None
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_processes_that_diverge_say_at_which_step(base: Run, data: Path, tmp_path: Path) -> None:
     process, rundir = begin(dataclasses.replace(base, optimizer="momentum", lr=1e6), data, tmp_path / "run")
     assert process.wait(60) == 1

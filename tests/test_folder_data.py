@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.data import prepared
-from benchmark.data.datasets import DataError, inspect, prepare
+from benchmark.data import firstlook, folder, prepared
+from benchmark.data.datasets import DataError, Wanted, inspect, prepare
 from benchmark.data.images import ImageError, decode, fit
 from benchmark.run import DataSpec
 
@@ -406,3 +406,53 @@ def test_a_class_of_one_image_in_copies_cannot_be_split(root, cache):
         save(root / "cat" / f"{index}.png", colour=(1, 2, 3))
     with pytest.raises(DataError, match=r"too few training images .*copies count once.*'cat' \(1\)"):
         inspect(spec(root), cache)
+
+
+WANTED = Wanted(None, None, "crop")
+"""As most experiments: the images decide."""
+
+
+def squares(root, count, mode="RGB"):
+    """Two classes of images of 10 pixels, of a colour each."""
+    for number, name in enumerate(("cat", "dog")):
+        for index in range(count):
+            colour = (40 * index % 256, 100 * number, index) if mode == "RGB" else 2 * index + number
+            save(root / name / f"{index}.png", colour, (10, 10), mode)
+
+
+def kept(cache):
+    """The files of the cache of decoded images."""
+    return {path.relative_to(cache): path.read_bytes() for path in (cache / "data").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("wanted", [WANTED, Wanted(12, 1, "pad"), Wanted(6, 3, "stretch", "bicubic", 0.9)])
+def test_images_that_will_be_wanted_are_decoded_once(wanted, root, tmp_path, monkeypatch, cache):
+    squares(root, 20)
+    facts = inspect(spec(root), tmp_path / "other")
+    form = {"image_size": wanted.size or facts.image_size, "channels": wanted.channels or facts.channels}
+    form |= {"resize": wanted.resize, "interpolation": wanted.interpolation, "crop_pct": wanted.crop_pct}
+    prepare(spec(root), **form, cache=tmp_path / "other")
+    decoded = []
+    for module in (folder, firstlook):
+        monkeypatch.setattr(module, "decode", lambda data: decoded.append(1) or decode(data))
+    assert inspect(spec(root), cache, wanted) == facts
+    prepare(spec(root), **form, cache=cache)
+    assert len(decoded) <= 40 + firstlook.SAMPLES
+    assert kept(cache) == kept(tmp_path / "other") != {}
+
+
+def test_a_form_that_a_few_images_do_not_tell_is_not_kept(root, cache):
+    squares(root, 40, "L")
+    save(root / "dog" / "17.png", (200, 10, 10), (10, 10))
+    assert inspect(spec(root), cache, WANTED).channels == 3
+    assert kept(cache) == {}
+    assert made(root, cache)[0].shape[3] == 3
+
+
+def test_all_images_that_cannot_be_read_are_named_at_once_and_nothing_is_kept_of_the_others(root, cache):
+    squares(root, 40)
+    for name in ("13.png", "29.png"):
+        (root / "cat" / name).write_bytes((root / "cat" / name).read_bytes()[:40])
+    with pytest.raises(DataError, match=r"2 of 80 images cannot be read(.|\n)*13\.png(.|\n)*29\.png"):
+        inspect(spec(root), cache, WANTED)
+    assert kept(cache) == {}

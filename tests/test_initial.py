@@ -117,7 +117,7 @@ def test_the_costs_are_the_catalogue_s(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_newcomer_s_folder(tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "home" / "Meine Bilder #1: 'neu'"
     generator = np.random.default_rng(0)

@@ -148,7 +148,7 @@ def test_reading_is_told_once_for_unchanged_images(photos: Path, tmp_path: Path)
     heard: Told = []
     with told(lambda *each: heard.append(each)):
         card_of(photos, tmp_path / "cache")
-    assert heard == [("reading images", number, 40) for number in range(1, 41)]
+    assert heard == [(what, number, 40) for what in ("reading images", "decoding images") for number in range(1, 41)]
     heard.clear()
     with told(lambda *each: heard.append(each)):
         card_of(photos, tmp_path / "cache")

@@ -195,10 +195,9 @@ def test_everything_killed_goes_on_from_the_checkpoint_with_the_same_bits(
     "point",
     [
         "container.started",
-        "container.finished",
         *(
             pytest.param(point, marks=pytest.mark.nightly)
-            for point in ("sweep.started", "container.requested", "container.collected")
+            for point in ("sweep.started", "container.requested", "container.finished", "container.collected")
         ),
     ],
 )

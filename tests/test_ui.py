@@ -145,6 +145,7 @@ def test_a_server_in_the_foreground_ends_with_its_command_however_that_ends(
     until(lambda: server.find() is None, 20)
 
 
+@pytest.mark.nightly
 def test_several_commands_at_once_start_one_server(command: Command) -> None:
     started = [command.start("ui", "--detach", "--no-browser", "--json") for _ in range(3)]
     said = [each.communicate(timeout=200) for each in started]
@@ -215,6 +216,7 @@ def test_of_a_tracking_server_the_link_is_shown_and_nothing_started(command: Com
     assert fetch(f"{base}/health") == b"OK"
 
 
+@pytest.mark.nightly
 def test_a_server_that_dies_is_told_with_the_end_of_its_log(command: Command) -> None:
     process, server = command.start("ui", "--no-browser"), server_of(command)
     assert process.stdout is not None

@@ -13,16 +13,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmark.data import arrays, duplicates, folder, hf, listed, npz, prepared, s3, vision
+from benchmark.data import arrays, duplicates, firstlook, folder, hf, listed, npz, prepared, s3, vision
 from benchmark.data.datacache import DataError, cache_directory, locked, replacing, writing
+from benchmark.data.firstlook import Wanted
+from benchmark.data.folder import FileImages
 from benchmark.data.imageset import DataFacts, ImageSet
 from benchmark.run import DataSpec, canonical_json
 from benchmark.rundir import write_json
 
-__all__ = ["DataError", "DataFacts", "cache_directory", "inspect", "prepare"]
+__all__ = ["DataError", "DataFacts", "Wanted", "cache_directory", "inspect", "prepare"]
 
 FACTS_VERSION = 1
 """Raised when the same source gives other facts than before."""
@@ -62,8 +65,12 @@ CHECKED = ("folder", "csv", "npz", "hf", "s3")
 """The user's own: of published sets the splits are as they are known."""
 
 
-def inspect(spec: DataSpec, cache: Path) -> DataFacts:
+def inspect(spec: DataSpec, cache: Path, wanted: Wanted | None = None) -> DataFacts:
     """Digest, classes, sizes and form of a data set.  The second call for unchanged data reads no image.
+
+    Args:
+        wanted: the form that will be asked for; files that have to be decoded are kept in it, and :func:`prepare`
+            finds them.
 
     Raises:
         DataError: the data cannot be used, or the cache cannot be written.
@@ -71,10 +78,10 @@ def inspect(spec: DataSpec, cache: Path) -> DataFacts:
     source = SOURCES[spec.source]
     stamp = source.stamp(spec, cache)
     if stamp is None:
-        return _checked(spec, cache).facts()
+        return _seen(_checked(spec, cache), cache, wanted).facts()
     path = _facts_path(spec, stamp, cache)
     known = _read_facts(path)
-    return known if known is not None else _write_facts(path, _checked(spec, cache).facts(), cache)
+    return known if known is not None else _write_facts(path, _seen(_checked(spec, cache), cache).facts(), cache)
 
 
 def load(spec: DataSpec, cache: Path) -> ImageSet:
@@ -83,7 +90,7 @@ def load(spec: DataSpec, cache: Path) -> ImageSet:
     Raises:
         DataError: the data cannot be read, or the cache cannot be written.
     """
-    return SOURCES[spec.source].load(spec, cache)
+    return _seen(SOURCES[spec.source].load(spec, cache), cache)
 
 
 def prepare(
@@ -101,8 +108,9 @@ def prepare(
     Raises:
         DataError: as :func:`inspect`, or the images cannot be brought to the form.
     """
-    facts, form = inspect(spec, cache), prepared.Form(image_size, channels, resize, interpolation, crop_pct)
-    directory = cache / "data" / f"{facts.digest[:16]}-{form.name}"
+    wanted = Wanted(image_size, channels, resize, interpolation, crop_pct)
+    facts, form = inspect(spec, cache, wanted), wanted.form(image_size, channels)
+    directory = _directory(cache, facts, form)
     if prepared.is_whole(directory, facts.digest):
         return directory
     with locked(cache, directory.name):
@@ -112,8 +120,8 @@ def prepare(
 
 
 def _checked(spec: DataSpec, cache: Path) -> ImageSet:
-    """The images, of which none is tested that has been trained on, unless the user allows it."""
-    data = load(spec, cache)
+    """The images, not all decoded yet, of which none is tested that has been trained on, unless the user allows it."""
+    data = SOURCES[spec.source].load(spec, cache)
     if spec.source in CHECKED and spec.duplicates == "refuse" and (leaks := duplicates.find(data).leaks):
         raise DataError(
             f"{spec.path or spec.name}: {len(leaks)} images stand in more than one split, so that what is tested has "
@@ -122,8 +130,37 @@ def _checked(spec: DataSpec, cache: Path) -> ImageSet:
     return data
 
 
+def _seen(data: ImageSet, cache: Path, wanted: Wanted | None = None) -> ImageSet:
+    """The images with all facts; new files are decoded, and kept where the form is known that they will have."""
+    images = data.images
+    if not isinstance(images, FileImages) or not images.new:
+        return data
+    form = firstlook.guess(images, wanted) if wanted else None
+    if wanted is None or form is None:
+        return replace(data, images=firstlook.see(images, cache))
+    directory, facts = _directory(cache, data.facts(), form), data.facts()
+    with locked(cache, directory.name):
+        if prepared.is_whole(directory, facts.digest):
+            return replace(data, images=firstlook.see(images, cache))
+        look = firstlook.Look(images, cache)
+        with suppress(_Misguessed), writing(cache), replacing(directory) as fresh:
+            prepared.write(fresh, data, facts, form, look.pixels)
+            images = look.finish()
+            if not wanted.is_met(form, images):
+                raise _Misguessed
+    return replace(data, images=images)
+
+
+class _Misguessed(Exception):
+    """The images turned out to be others than a few of them let expect: nobody will ask for what was written."""
+
+
+def _directory(cache: Path, facts: DataFacts, form: prepared.Form) -> Path:
+    return cache / "data" / f"{facts.digest[:16]}-{form.name}"
+
+
 def _make(spec: DataSpec, facts: DataFacts, form: prepared.Form, directory: Path, cache: Path) -> None:
-    data = _checked(spec, cache)
+    data = _seen(_checked(spec, cache), cache)
     if data.facts() != facts:
         raise DataError(f"{spec.label}: the data changed while they were being read; run the command again")
     with writing(cache), replacing(directory) as fresh:

@@ -12,12 +12,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Self
 
 from benchmark.data.datacache import VARIABLE, DataError, locked, writing
-from benchmark.data.images import ImageError, decode, parallel
+from benchmark.data.images import parallel
 from benchmark.data.telling import counted
 
-_WINDOW = 1024
+WINDOW = 1024
+"""So many files are read, or remembered, at a time."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS files (
     path BLOB PRIMARY KEY, size INTEGER, modified INTEGER, changed INTEGER,
@@ -28,52 +30,61 @@ CREATE TABLE IF NOT EXISTS files (
 
 @dataclass(frozen=True)
 class FileFacts:
-    """``sha256`` of the file's bytes, hexadecimal; ``height`` and ``width`` as decoded; ``channels`` 1 (grey) or 3."""
+    """``sha256`` of the file's bytes, hexadecimal, empty where they could not be read; ``height`` and ``width`` as
+    decoded; ``channels`` 1 (grey) or 3, or 0 where the file was not decoded yet."""
 
     sha256: str
-    height: int
-    width: int
-    channels: int
+    height: int = 0
+    width: int = 0
+    channels: int = 0
 
 
 @dataclass(frozen=True)
-class _Stat:
+class Stat:
+    """What changes when a file does; times in nanoseconds."""
+
     size: int
     modified: int
     changed: int
 
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        each = path.stat()
+        return cls(each.st_size, each.st_mtime_ns, each.st_ctime_ns)
+
 
 @dataclass(frozen=True)
-class _Examined:
+class Examined:
+    """A file that was decoded; ``stat`` is from before, so that one which changes meanwhile is read again."""
+
     path: Path
-    stat: _Stat
+    stat: Stat
     facts: FileFacts
 
 
-@dataclass(frozen=True)
-class _Unreadable:
-    path: Path
-    reason: str
-
-
 def scan(root: Path, paths: Sequence[Path], cache: Path) -> list[FileFacts]:
-    """The facts of each of ``paths``, which lie under ``root``; only new and changed files are read.
+    """The facts of each of ``paths``, which lie under ``root``; of new and changed files only the digests.
 
     Raises:
-        DataError: files that cannot be read or decoded, every one of them named; or the cache cannot be written.
+        DataError: the cache cannot be written.
     """
     with _open(cache) as table:
         facts = _known(table, root, paths)
-        unreadable = []
-        for each in _examine(table, [path for path in paths if path not in facts]):
-            if isinstance(each, _Unreadable):
-                unreadable.append(each)
-            else:
-                facts[each.path] = each.facts
-    if unreadable:
-        lines = "".join(f"\n  {each.path}: {each.reason}" for each in unreadable)
-        raise DataError(f"{len(unreadable)} of {len(paths)} images cannot be read; repair or remove them:{lines}")
+    new = [path for path in paths if path not in facts]
+    digests = parallel(_digest, new, WINDOW)
+    facts |= dict(zip(new, counted(digests, len(new), "reading images"), strict=True))
     return [facts[path] for path in paths]
+
+
+def keep(cache: Path, examined: Sequence[Examined]) -> None:
+    """Remembers them.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    rows = [(os.fsencode(each.path), *astuple(each.stat), *astuple(each.facts)) for each in examined]
+    with _open(cache) as table, table:
+        table.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 @contextmanager
@@ -98,7 +109,7 @@ def _known(table: sqlite3.Connection, root: Path, paths: Sequence[Path]) -> dict
     prefix = os.fsencode(root).rstrip(b"/")
     # "0" follows "/" in ASCII: the range holds everything below the root.
     rows = table.execute("SELECT * FROM files WHERE path > ? AND path < ?", (prefix + b"/", prefix + b"0"))
-    kept = {row[0]: (_Stat(*row[1:4]), FileFacts(*row[4:])) for row in rows}
+    kept = {row[0]: (Stat(*row[1:4]), FileFacts(*row[4:])) for row in rows}
     known = {}
     for path in paths:
         stat, facts = kept.get(os.fsencode(path), (None, None))
@@ -107,46 +118,16 @@ def _known(table: sqlite3.Connection, root: Path, paths: Sequence[Path]) -> dict
     return known
 
 
-def _is(path: Path, known: _Stat | None) -> bool:
-    """Whether a file is as it was; one that has gone is not, and is told of when it is read."""
+def _is(path: Path, known: Stat | None) -> bool:
+    """Whether a file is as it was; one that has gone is not, and is told of when it is decoded."""
     try:
-        return _stat(path) == known
+        return Stat.of(path) == known
     except OSError:
         return False
 
 
-def _examine(table: sqlite3.Connection, paths: Sequence[Path]) -> Iterator[_Examined | _Unreadable]:
-    waiting: list[_Examined] = []
-    read = parallel(_examine_file, paths, _WINDOW)
-    for number, each in enumerate(counted(read, len(paths), "reading images"), start=1):
-        if isinstance(each, _Examined):
-            waiting.append(each)
-        # In batches, so that an interrupted first inspection of a large folder goes on where it was.
-        if number % _WINDOW == 0 or number == len(paths):
-            _keep(table, waiting)
-            waiting = []
-        yield each
-
-
-def _keep(table: sqlite3.Connection, examined: Sequence[_Examined]) -> None:
-    rows = [(os.fsencode(each.path), *astuple(each.stat), *astuple(each.facts)) for each in examined]
-    with table:
-        table.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-
-
-def _examine_file(path: Path) -> _Examined | _Unreadable:
+def _digest(path: Path) -> FileFacts:
     try:
-        # Before reading, so that a file which changes meanwhile is read again next time.
-        stat = _stat(path)
-        data = path.read_bytes()
-        height, width, channels = decode(data).shape
-    except ImageError as error:
-        return _Unreadable(path, str(error))
-    except OSError as error:
-        return _Unreadable(path, error.strerror or str(error))
-    return _Examined(path, stat, FileFacts(hashlib.sha256(data).hexdigest(), height, width, channels))
-
-
-def _stat(path: Path) -> _Stat:
-    each = path.stat()
-    return _Stat(each.st_size, each.st_mtime_ns, each.st_ctime_ns)
+        return FileFacts(hashlib.sha256(path.read_bytes()).hexdigest())
+    except OSError:
+        return FileFacts("")  # told of when it is decoded, with all others

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,20 @@ from benchmark.run import DataSpec
 
 @dataclass(frozen=True)
 class FileImages:
-    """Images in files; read when asked for."""
+    """Images in files; read when asked for.  Until each is decoded once (``firstlook.py``), sizes and channels are not
+    known of all."""
 
     paths: tuple[Path, ...]
     facts: tuple[FileFacts, ...]
+
+    @property
+    def new(self) -> tuple[int, ...]:
+        """The numbers of those that were not decoded yet."""
+        return tuple(number for number, each in enumerate(self.facts) if not each.channels)
+
+    def naming(self) -> AbstractContextManager[None]:
+        """Around what may raise :class:`DataError`: names the files as the user knows them."""
+        return nullcontext()
 
     @property
     def image_size(self) -> int | None:

@@ -90,7 +90,8 @@ def decode(data: bytes) -> Pixels:
     try:
         with Image.open(io.BytesIO(data)) as image:
             _refuse_bomb(image)
-            return _without_equal_channels(_eight_bit(ImageOps.exif_transpose(image)))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _without_equal_channels(_eight_bit(image))
     except ImageError:
         raise
     except (
@@ -145,7 +146,8 @@ def _eight_bit(image: Image.Image) -> Pixels:
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return _with_channels(np.asarray(image.convert("L" if image.mode in {"1", "L"} else "RGB")))
+    mode = "L" if image.mode in {"1", "L"} else "RGB"
+    return _with_channels(np.asarray(image if image.mode == mode else image.convert(mode)))
 
 
 def _from_16_bit(values: npt.NDArray[np.generic]) -> Pixels:
@@ -156,9 +158,14 @@ def _from_16_bit(values: npt.NDArray[np.generic]) -> Pixels:
 
 
 def _without_equal_channels(pixels: Pixels) -> Pixels:
-    if pixels.shape[2] == 3 and bool((pixels[:, :, :1] == pixels[:, :, 1:]).all()):
+    if pixels.shape[2] == 3 and all(_is_grey(part) for part in (pixels[len(pixels) // 2], pixels)):
         return pixels[:, :, :1]
     return pixels
+
+
+def _is_grey(pixels: Pixels) -> bool:
+    """Whether all channels, the last axis, are equal; one row of a photograph tells as a rule."""
+    return bool((pixels[..., :1] == pixels[..., 1:]).all())
 
 
 def _with_channels(array: npt.NDArray[np.uint8]) -> Pixels:

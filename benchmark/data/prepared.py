@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -24,11 +24,12 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from benchmark.data import checks, shards
 from benchmark.data.datacache import DataError
 from benchmark.data.images import ImageError, Pixels, cores, fit, parallel
-from benchmark.data.imageset import DataFacts, ImageSet, Order
+from benchmark.data.imageset import DataFacts, ImageSet
 from benchmark.data.rows import Joined
 from benchmark.data.shards import Stored
 from benchmark.data.telling import counted
@@ -84,8 +85,13 @@ class Header:
         return sum(self.sizes.values())
 
 
-def write(directory: Path, data: ImageSet, facts: DataFacts, form: Form) -> None:
+def write(
+    directory: Path, data: ImageSet, facts: DataFacts, form: Form, pixels: Callable[[int], Pixels] | None = None
+) -> None:
     """Fills an empty directory.  Of the images, only those that are being decoded are in memory.
+
+    Args:
+        pixels: of an image by its number; by default as ``data.images`` has them.
 
     Raises:
         DataError: an image has changed since it was inspected, or cannot be brought to the form.
@@ -94,7 +100,8 @@ def write(directory: Path, data: ImageSet, facts: DataFacts, form: Form) -> None
     _write_array(directory / "labels.npy", data.labels[data.order])
     _write_array(directory / "ids.npy", np.array(data.ids, dtype=np.str_)[data.order])
     rows = shards.rows_of_a_file(len(data.order), form.image_bytes)
-    histogram, found = _write_images(directory, data, form, rows)
+    chunks = _render(data, form, pixels or data.images.pixels)
+    histogram, found = _write_images(directory, chunks, len(data.order), form, rows)
     _write_array(directory / "checks.npy", found)
     mean, std = _moments(histogram)
     document: dict[str, Any] = {"digest": facts.digest, "classes": facts.classes, "sizes": dict(facts.sizes)}
@@ -179,51 +186,67 @@ def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
         _flush(file)
 
 
-def _write_images(directory: Path, data: ImageSet, form: Form, rows: int) -> Written:
+@dataclass(frozen=True)
+class _Chunk:
+    """Some images, uint8 (n, size, size, channels), their checks, and the histogram, int64 (channels, 256), of those
+    that are training images."""
+
+    images: Pixels
+    checks: checks.Checks
+    histogram: npt.NDArray[np.int64]
+
+
+def _write_images(directory: Path, chunks: Iterator[_Chunk], count: int, form: Form, rows: int) -> Written:
     """Returns the training images' histogram, (channels, 256), and the checks of all images.
 
     Written in order, not through a memory map: on a full disk a map kills the process, a write is refused.
     """
-    count, left = len(data.order), data.sizes["train"]
-    histogram = np.zeros((form.channels, 256), dtype=np.int64)
-    chunks, found = _render(data, form), list[checks.Checks]()
+    histogram, found = np.zeros((form.channels, 256), dtype=np.int64), list[checks.Checks]()
     for number, name in enumerate(shards.names(count, rows)):
         own = min(rows, count - number * rows)
         with (directory / name).open("wb") as file:
             shape = (own, form.size, form.size, form.channels)
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             for chunk in islice(chunks, -(-own // _CHUNK)):
-                file.write(chunk.data)
-                found.append(checks.of_images(chunk))
-                histogram += _histogram(chunk[: max(left, 0)])
-                left -= len(chunk)
+                file.write(chunk.images.data)
+                found.append(chunk.checks)
+                histogram += chunk.histogram
             _flush(file)
     return histogram, np.concatenate(found)
 
 
-def _render(data: ImageSet, form: Form) -> Iterator[Pixels]:
-    """The images in their order, uint8 (up to a chunk's length, size, size, channels)."""
+def _render(data: ImageSet, form: Form, pixels: Callable[[int], Pixels]) -> Iterator[_Chunk]:
+    """The images in their order.  All that is computed of them is computed where they are decoded, by several
+    threads; who takes them has only to write."""
+    count, train = len(data.order), data.sizes["train"]
 
-    def chunk(indices: Order) -> Pixels:
-        return np.stack([_fit(data, index, form) for index in indices.tolist()])
+    def chunk(start: int) -> _Chunk:
+        order = data.order[start : start + _CHUNK]
+        images = np.empty((len(order), form.size, form.size, form.channels), dtype=np.uint8)
+        for row, index in enumerate(order.tolist()):
+            images[row] = _fit(pixels(index), data.ids[index], form)
+        return _Chunk(images, checks.of_images(images), _histogram(images[: max(0, train - start)]))
 
-    chunks = [data.order[start : start + _CHUNK] for start in range(0, len(data.order), _CHUNK)]
     window = min(_WINDOW, max(2 * cores(), _WINDOW_BYTES // (_CHUNK * form.image_bytes)))
-    return counted(parallel(chunk, chunks, window), len(data.order), "decoding images", _CHUNK)
+    return counted(parallel(chunk, range(0, count, _CHUNK), window), count, "decoding images", _CHUNK)
 
 
-def _fit(data: ImageSet, index: int, form: Form) -> Pixels:
+def _fit(pixels: Pixels, name: str, form: Form) -> Pixels:
     try:
-        return fit(
-            data.images.pixels(index), form.size, form.channels, form.resize, form.interpolation, form.crop_pct or 1.0
-        )
+        return fit(pixels, form.size, form.channels, form.resize, form.interpolation, form.crop_pct or 1.0)
     except ImageError as error:
-        raise DataError(f"image {data.ids[index]}: {error}") from error
+        raise DataError(f"image {name}: {error}") from error
 
 
 def _histogram(images: Pixels) -> npt.NDArray[np.int64]:
-    planes = [np.bincount(images[..., plane].ravel(), minlength=256) for plane in range(images.shape[3])]
-    return np.stack(planes).astype(np.int64)
+    """Of each channel, int64 (channels, 256).  Pillow counts bytes as they are; ``numpy.bincount`` would widen them."""
+    width, channels = images.shape[2:]
+    if not len(images):
+        return np.zeros((channels, 256), dtype=np.int64)
+    rows = images.reshape(-1, width, channels)
+    planes = [rows] if channels == 3 else [rows[:, :, plane] for plane in range(channels)]
+    counts = [Image.fromarray(plane).histogram() for plane in planes]
+    return np.array(counts, dtype=np.int64).reshape(channels, 256)
 
 
 def _moments(histogram: npt.NDArray[np.int64]) -> tuple[list[float], list[float]]:

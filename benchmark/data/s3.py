@@ -21,7 +21,7 @@ import shutil
 import time
 from collections.abc import Collection, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -74,8 +74,11 @@ class FetchedImages(folder.FileImages):
     root: Path
     address: Address
 
+    def naming(self) -> AbstractContextManager[None]:
+        return _named(self.root, self.address)
+
     def pixels(self, index: int) -> Pixels:
-        with _named(self.root, self.address):
+        with self.naming():
             return super().pixels(index)
 
 
