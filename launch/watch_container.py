@@ -81,7 +81,7 @@ class Watch:
             problem = self._run(code)
             ends = {host: containers.end(name) for host, name in self.request.containers.items()}
             reach("container.ended")
-            failure = self._collect() or self._failure(ends, problem)
+            failure = self._own(ends) or self._failure(ends, problem)
             if failure is not None:
                 self.rundir.write_failure(replace(failure, time=time.time()))
             reach("container.finished")
@@ -134,6 +134,14 @@ class Watch:
         sync_directory(self.rundir.path)
         return self.rundir.read_failure()
 
+    def _own(self, ends: dict[str, End | None]) -> Failure | None:
+        """What the program says of its failure, once its outputs are here.  When a host dies the others are asked to
+        stop: that is no reason."""
+        failure = self._collect()
+        if failure is None or failure.kind != "stopped" or self.stopped:
+            return failure
+        return None if any(each is not None and _has_died(each) for each in ends.values()) else failure
+
     def _failure(self, ends: dict[str, End | None], problem: str) -> Failure | None:
         """Why there is no result, as far as it can be told from outside."""
         if self.rundir.read_result():
@@ -143,7 +151,8 @@ class Watch:
             return Failure("oom", f"the container was killed: it used more memory than {limit} (launch: memory_gib)")
         if self.stopped:
             return Failure("stopped", "the container was asked to stop")
-        codes = {host: each.code for host, each in ends.items() if each is not None}
+        there = ((host, each) for host, each in ends.items() if each is not None)
+        codes = {host: each.code for host, each in sorted(there, key=lambda item: not _has_died(item[1]))}
         if not codes:
             said = self._complaint() or problem or "no container was made"
             return Failure("infrastructure", f"the container could not be started: {said}; {CHATTER} has more")
@@ -164,6 +173,11 @@ class Watch:
             said = f"the program in the container could not write its files: {NO_SPACE}"
         text = said or f"the program in the container ended with exit code {code} and without a result"
         return Failure(EXITS.get(code, "error"), text)
+
+
+def _has_died(end: End) -> bool:
+    """Whether the program was ended from outside, and not asked to."""
+    return end.out_of_memory or (end.code - 128 in DEADLY and end.code - 128 != signal.SIGTERM)
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from benchmark.data import datasets
 from benchmark.records import Failure
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import RunDir
+from benchmark.sweep import RETRIED
 from benchmark.training.data import load
 from benchmark.training.failures import TeamError
 from benchmark.training.hosts import Hosts
@@ -444,34 +445,59 @@ def test_processes_that_diverge_say_at_which_step(base: Run, data: Path, tmp_pat
     assert failure.step is not None
 
 
-def two_hosts(run: Run, data: Path, tmp_path: Path, entry: Path = ENTRY) -> Iterator[tuple[int, RunDir]]:
-    """A job process on each of two hosts that are this machine: outputs apart, checkpoints together."""
+def two_hosts(
+    run: Run, data: Path, tmp_path: Path, entry: Path = ENTRY
+) -> list[tuple[subprocess.Popen[bytes], RunDir]]:
+    """Begins a job on each of two hosts that are this machine: outputs apart, checkpoints together."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     meeting = {"SM_HOSTS": json.dumps(["algo-1", "algo-2"]), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    jobs = [
+    return [
         begin(run, data, tmp_path / name, entry, tmp_path / "checkpoint", SM_CURRENT_HOST=name, **meeting)
         for name in ("algo-1", "algo-2")
     ]
-    for process, rundir in jobs:
-        yield process.wait(180), rundir
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_two_hosts_give_the_bits_of_one(demanding: Run, data: Path, undisturbed: RunDir, tmp_path: Path) -> None:
     (one, first), (two, second) = two_hosts(demanding, data, tmp_path)
-    assert (one, two) == (0, 0), first.log_tail(1) + second.log_tail(1)
+    assert (one.wait(180), two.wait(180)) == (0, 0), first.log_tail(1) + second.log_tail(1)
     assert bits(first) == bits(undisturbed)
     assert {each.name for each in second.path.iterdir()} == {"run.json", "attempts"}, "only the first one writes"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dead", by_day(bool, [0, 1]))
+def test_a_host_that_dies_ends_the_other_and_both_go_on_with_the_same_bits(
+    demanding: Run, data: Path, undisturbed: RunDir, tmp_path: Path, dead: int
+) -> None:
+    jobs = two_hosts(demanding, data, tmp_path, harmed(tmp_path, "time.sleep(600)", rank=dead))
+    wait_for((tmp_path / "checkpoint" / "epoch-00002.pt").exists)
+    os.killpg(jobs[dead][0].pid, signal.SIGKILL)
+    jobs[dead][0].wait()
+    process, rundir = jobs[1 - dead]
+    assert process.wait(60) == 1, rundir.log_tail(1)
+    failure = rundir.read_failure()
+    assert failure is not None
+    assert failure.kind in RETRIED, failure
+    assert not living(tmp_path / "algo-1") | living(tmp_path / "algo-2")
+    for _, each in jobs:
+        each.clear_outcome()
+    (one, first), (two, second) = two_hosts(demanding, data, tmp_path)
+    assert (one.wait(180), two.wait(180)) == (0, 0), first.log_tail(1) + second.log_tail(1)
+    assert "going on after epoch 2" in first.log_path(1).read_text()
+    assert bits(first) == bits(undisturbed)
+    assert second.read_result() is None, "only the first one writes"
 
 
 @pytest.mark.slow
 @pytest.mark.nightly
 def test_the_failure_of_one_host_is_told_by_both(base: Run, data: Path, tmp_path: Path) -> None:
     entry = harmed(tmp_path, "raise ValueError('a mistake')")
-    for code, rundir in two_hosts(base, data, tmp_path, entry):
+    for process, rundir in two_hosts(base, data, tmp_path, entry):
+        assert process.wait(180) == 1
         failure = rundir.read_failure()
-        assert code == 1
         assert failure is not None
         assert (failure.kind, failure.message) == ("error", "a mistake"), rundir.log_tail(1)
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from benchmark.rundir import RunDir
-from tests.docker_support import CONTAINERS, ours
+from launch import containers
+from tests.docker_support import CONTAINERS, docker, ours
 from tests.test_cli import ROOT, Command, mlflow_runs, quality
 from tests.tuning_support import weights_file
 
@@ -167,6 +168,28 @@ def test_an_orchestrator_killed_in_mid_sweep_finds_its_container_again(
     assert only_run(killed).last_attempt == 1, f"container {before} was not adopted"
     assert quality(killed.leaderboard()) == undisturbed
     assert len(mlflow_runs(killed)) == 1
+    assert ours() == []
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("dead", ["algo-1", "algo-2"])
+def test_a_host_that_dies_ends_the_others_and_the_run_goes_on_by_itself(tmp_path: Path, cache: Path, dead: str) -> None:
+    yaml = LONG.replace("epochs: 40", "epochs: 40, processes: 2").replace("MODE", "MODE, hosts: HOSTS")
+    alone = made(tmp_path / "alone", cache, yaml.replace("MODE", "fast_local").replace("HOSTS", "1"))
+    alone("run")
+    command = made(tmp_path / "hosts", cache, yaml.replace("MODE", "local").replace("HOSTS", "2"))
+    process = command.start("run")
+    wait_for(lambda: has_epochs(command, 3))
+    (found,) = docker("ps", "--quiet", "--filter", f"label={containers.ATTEMPT}", "--filter", f"name={dead}")
+    docker("kill", found)
+    assert process.stdout is not None
+    output = process.stdout.read()
+    process.stdout.close()
+    assert process.wait() == 0, output
+    assert "1 of 1 runs done" in output
+    assert only_run(command).last_attempt == 2
+    assert "going on after epoch" in only_run(command).log_path(2).read_text()
+    assert quality(command.leaderboard()) == quality(alone.leaderboard())
     assert ours() == []
 
 
