@@ -46,6 +46,7 @@ class Decoded:
                 interpolation=run.interpolation,
                 crop_pct=run.crop_pct,
                 cache=datasets.cache_directory(),
+                digest=run.data_digest,
             )
         return self.places[form]
 

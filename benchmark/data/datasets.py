@@ -102,15 +102,22 @@ def prepare(
     cache: Path,
     interpolation: str = "auto",
     crop_pct: float | None = None,
+    digest: str = "",
 ) -> Path:
     """The directory (``prepared.py``) of the decoded images, made where it is missing or incomplete.
+
+    Args:
+        digest: of the data, from a moment ago: if its images are there, the source is not looked at again.
 
     Raises:
         DataError: as :func:`inspect`, or the images cannot be brought to the form.
     """
     wanted = Wanted(image_size, channels, resize, interpolation, crop_pct)
-    facts, form = inspect(spec, cache, wanted), wanted.form(image_size, channels)
-    directory = _directory(cache, facts, form)
+    form = wanted.form(image_size, channels)
+    if digest and prepared.is_whole(known := _directory(cache, digest, form), digest):
+        return known
+    facts = inspect(spec, cache, wanted)
+    directory = _directory(cache, facts.digest, form)
     if prepared.is_whole(directory, facts.digest):
         return directory
     with locked(cache, directory.name):
@@ -138,7 +145,8 @@ def _seen(data: ImageSet, cache: Path, wanted: Wanted | None = None) -> ImageSet
     form = firstlook.guess(images, wanted) if wanted else None
     if wanted is None or form is None:
         return replace(data, images=firstlook.see(images, cache))
-    directory, facts = _directory(cache, data.facts(), form), data.facts()
+    facts = data.facts()
+    directory = _directory(cache, facts.digest, form)
     with locked(cache, directory.name):
         if prepared.is_whole(directory, facts.digest):
             return replace(data, images=firstlook.see(images, cache))
@@ -155,8 +163,8 @@ class _Misguessed(Exception):
     """The images turned out to be others than a few of them let expect: nobody will ask for what was written."""
 
 
-def _directory(cache: Path, facts: DataFacts, form: prepared.Form) -> Path:
-    return cache / "data" / f"{facts.digest[:16]}-{form.name}"
+def _directory(cache: Path, digest: str, form: prepared.Form) -> Path:
+    return cache / "data" / f"{digest[:16]}-{form.name}"
 
 
 def _make(spec: DataSpec, facts: DataFacts, form: prepared.Form, directory: Path, cache: Path) -> None:

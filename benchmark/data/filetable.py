@@ -109,16 +109,16 @@ def _known(table: sqlite3.Connection, root: Path, paths: Sequence[Path]) -> dict
     prefix = os.fsencode(root).rstrip(b"/")
     # "0" follows "/" in ASCII: the range holds everything below the root.
     rows = table.execute("SELECT * FROM files WHERE path > ? AND path < ?", (prefix + b"/", prefix + b"0"))
-    kept = {row[0]: (Stat(*row[1:4]), FileFacts(*row[4:])) for row in rows}
+    kept = {row[0]: row[1:] for row in rows}
     known = {}
     for path in paths:
-        stat, facts = kept.get(os.fsencode(path), (None, None))
-        if facts is not None and _is(path, stat):
-            known[path] = facts
+        row = kept.get(os.fsencode(path))
+        if row and _is(path, Stat(*row[:3])):
+            known[path] = FileFacts(*row[3:])
     return known
 
 
-def _is(path: Path, known: Stat | None) -> bool:
+def _is(path: Path, known: Stat) -> bool:
     """Whether a file is as it was; one that has gone is not, and is told of when it is decoded."""
     try:
         return Stat.of(path) == known
