@@ -36,16 +36,8 @@ audit: $(VENV)/installed-test
 
 nightly: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m nightly $(PARALLEL)
-	$(BIN)/python perf/lenet.py --seeds 0 1 2
-	$(BIN)/python perf/overhead.py --runs 20 100
-	$(BIN)/python perf/packing.py
-	$(BIN)/python perf/training.py --guard 0.6
-	$(BIN)/python perf/evaluation.py --guard 0.15
-	$(BIN)/python perf/memory.py
-	$(BIN)/python -m perf
-	$(BIN)/python perf/larger_than_memory.py
+	$(BIN)/python -m perf --loose --out build/perf
 	$(BIN)/python perf/coverage.py
-	$(BIN)/python perf/report.py
 	$(BIN)/python perf/soak.py
 	$(BIN)/python tests/survival.py --kills 800 --seed 1
 	$(BIN)/python tests/survival.py --mode local --kills 100 --seeds 1 --seed 1

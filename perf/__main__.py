@@ -3,62 +3,54 @@
     python -m perf                      every one, one after the other; nothing else should run meanwhile
     python -m perf metrics start-up     some of them
     python -m perf --list               what there is, and what each measures
+    python -m perf --page               writes docs/performance.md from the figures that are kept
+    python -m perf --smoke              small versions of some, against the ratios that are kept; less than a minute
+    python -m perf --smoke --keep       ... and keeps the ratios of now as those to compare with
 
 Each measures both sides in one go and prints them with their ratio; its figures are kept as JSON in `perf/kept`, or in
-another directory (`--out`), with the machine, the versions and the date.  Exit code 1 where a limit is not kept.
+another directory (`--out`), with the machine, the versions and the date.  Exit code 1 where a limit is not kept; with
+`--loose` the limits are those for a machine where other programs run.  Checks of long duration that have no other side
+are scripts of their own: `perf/soak.py`, `perf/coverage.py`, `perf/tracker.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import os
-import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-BENCHMARKS = {
-    "start-up": "startup.py",
-    "metrics": "metrics.py",
-    "publishing": "publishing.py",
-    "preparing": "preparing.py",
-}
-"""Name -> its script."""
+from perf import page, smoke
+from perf.benchmarks import BENCHMARKS, KEPT, described, run
 
 
 def main() -> int:
-    """Runs what was asked for."""
+    """Does what was asked for."""
     parser = argparse.ArgumentParser(
         prog="python -m perf", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--list", action="store_true", help="what each measures")
-    parser.add_argument("--out", type=Path, default=HERE / "kept", help="the directory of the figures")
+    parser.add_argument("--page", action="store_true", help="write docs/performance.md")
+    parser.add_argument("--smoke", action="store_true", help=f"of {', '.join(smoke.SMALL)}")
+    parser.add_argument("--keep", action="store_true", help="with --smoke: the ratios of now are the baseline")
+    parser.add_argument("--loose", action="store_true", help="with the limits for a busy machine")
+    parser.add_argument("--out", type=Path, default=KEPT, help="the directory of the figures")
     arguments = parser.parse_args()
-    if unknown := sorted(set(arguments.names) - BENCHMARKS.keys()):
-        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    known = smoke.SMALL if arguments.smoke else BENCHMARKS
+    if unknown := sorted(set(arguments.names) - known.keys()):
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
+    names = arguments.names or list(known)
     if arguments.list:
-        print("\n".join(f"{name:12} {described(name)}" for name in BENCHMARKS))
+        print("\n".join(f"{name:18} {described(name)}" for name in BENCHMARKS))
         return 0
+    if arguments.page:
+        page.PAGE.write_text(page.written(), encoding="utf-8")
+        return 0
+    if arguments.smoke:
+        return smoke.keep(names) if arguments.keep else smoke.check(names)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    codes = [run(name, arguments.out) for name in arguments.names or BENCHMARKS]
+    codes = [run(name, arguments.out, BENCHMARKS[name].loose if arguments.loose else ()) for name in names]
     return max(codes)
-
-
-def described(name: str) -> str:
-    """The first line of its docstring."""
-    text = ast.get_docstring(ast.parse((HERE / BENCHMARKS[name]).read_text(encoding="utf-8")))
-    assert text is not None
-    return text.splitlines()[0]
-
-
-def run(name: str, out: Path) -> int:
-    """One benchmark in a process of its own."""
-    print(f"== {name}: {described(name)}", flush=True)
-    command = [sys.executable, str(HERE / BENCHMARKS[name]), "--json", str(out.resolve() / f"{name}.json")]
-    variables = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": str(HERE.parent)}
-    return subprocess.run(command, env=variables, check=False).returncode
 
 
 if __name__ == "__main__":

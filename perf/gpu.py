@@ -5,23 +5,21 @@
 
 resnet50 at 224 px (compiled), resnet18 at 32 px and a net of airbench's size, in bf16 and channels last, each side with
 the same network, batch and kind of optimizer.  *ours* takes images from the host's memory, with deterministic
-algorithms, as a job does.  *timm* is the step of its ``train.py`` (autocast, ``create_optimizer_v2``, its loss, cuDNN's
-benchmark) behind its ``PrefetchLoader``, which gets batches that are decoded and collated already.  *fixed* is one
-batch on the device, the limit.  CUDA events around ``--steps`` steps after ``--warmup``, in turns, medians of the
-rounds; the first step, which compiles, is told apart.
+algorithms, as a job does.  *timm* is the step of its `train.py` (autocast, `create_optimizer_v2`, its loss, cuDNN's
+benchmark) behind its `PrefetchLoader`, which gets batches that are decoded and collated already.  *fixed* is one
+batch on the device, the limit.  CUDA events around `--steps` steps after `--warmup`, in turns; the first
+step, which compiles, is told apart.  Small runs train at the same time in processes of their own, and one alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -32,11 +30,11 @@ from torch import nn
 from benchmark.data import datasets
 from benchmark.run import DataSpec, Run
 from benchmark.training.data import PreparedData, Split
-from benchmark.training.environment import environment
 from benchmark.training.outset import choose_device, make_model, set_up
 from perf.airbench import Airbench
 from perf.gpu_sides import SIDES, Steps
 from perf.packing import images_per_second
+from perf.sides import Figure, Side, finish, parser
 
 CASES = {"resnet50": (224, 256, 1000), "resnet18": (32, 1024, 10), "airbench": (32, 1024, 10)}
 """Pixels, images a batch, classes."""
@@ -46,42 +44,30 @@ BATCHES = 50
 
 
 def main() -> int:
-    """Prints a line for each case and one for packing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--models", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--size", type=int, help="pixels, for every model")
-    parser.add_argument("--batch", type=int, help="images a batch, for every model")
-    parser.add_argument("--warmup", type=int, default=50)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--packed", type=int, default=8, help="small runs at the same time; 0: none")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of one measurement of packing")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    arguments = parser.parse_args()
-    device, rows = choose_device(arguments.device), []
-    for model in arguments.models:
-        rows.append(row := measure(model, device, arguments))
-        print(line(row), flush=True)
-    packed = pack(arguments.packed, arguments.device, arguments.seconds) if arguments.packed else {}
-    print(f"lenet5, images per second: {packed}")
-    if arguments.json:
-        figures = {"rows": rows, "packed": packed, "environment": environment(device)}
-        arguments.json.write_text(json.dumps(figures, indent=1))
-    return 0
+    """Prints lines for each case and one for packing; a machine without a GPU measures nothing, unless told to."""
+    options = parser(__doc__)
+    options.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    options.add_argument("--models", nargs="+", default=list(CASES), choices=list(CASES))
+    options.add_argument("--size", type=int, help="pixels, for every model")
+    options.add_argument("--batch", type=int, help="images a batch, for every model")
+    options.add_argument("--warmup", type=int, default=50)
+    options.add_argument("--steps", type=int, default=200)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--packed", type=int, default=8, help="small runs at the same time; 0: none")
+    options.add_argument("--seconds", type=float, default=10.0, help="of one measurement of packing")
+    arguments = options.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        print("not measured: this machine has no GPU")
+        return 0
+    figures = [each for model in arguments.models for each in measure(model, arguments)]
+    if arguments.packed:
+        figures.append(pack(arguments.packed, arguments.device, arguments.seconds))
+    return finish("gpu", figures, arguments.json)
 
 
-def line(row: dict[str, Any]) -> str:
-    """For a reader."""
-    rates = ", ".join(f"{name} {each:.0f}" for name, each in row["rates"].items())
-    return (
-        f"{row['model']} at {row['size']} px, batch {row['batch']}, images per second: {rates}; ours is "
-        f"{row['of fixed']:.3f} of fixed, {row['of timm']:.3f} of timm; seconds of the first step {row['first']}"
-    )
-
-
-def measure(model: str, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Images per second of each side, and the seconds of its first step."""
+def measure(model: str, arguments: argparse.Namespace) -> list[Figure]:
+    """Images per second of ours and each other side, and the seconds of their first steps."""
+    device = choose_device(arguments.device)
     size, batch, classes = CASES[model]
     size, batch = arguments.size or size, arguments.batch or batch
     compiles = device.type == "cuda" and model in COMPILED
@@ -93,19 +79,28 @@ def measure(model: str, device: torch.device, arguments: argparse.Namespace) -> 
     set_up(run)
     data = generated(size, min(BATCHES, arguments.warmup + arguments.steps) * batch, classes)
     sides = {name: make(run, data, network(model, run, data, device), device) for name, make in SIDES.items()}
-    first = {}
+    first: dict[str, list[float]] = {}
     for name, steps in sides.items():
         choose(name)
-        first[name] = round(timed(steps, 1, device), 3)
+        first[name] = [timed(steps, 1, device)]
     found: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(arguments.rounds):
         for name, steps in sides.items():
             choose(name)
             timed(steps, arguments.warmup, device)
             found[name].append(arguments.steps * batch / timed(steps, arguments.steps, device))
-    rates = {name: statistics.median(each) for name, each in found.items()}
-    against = {f"of {name}": rates["ours"] / rates[name] for name in ("fixed", "timm")}
-    return {"model": model, "size": size, "batch": batch, "rates": rates, "first": first, **against}
+    what = f"{model}, {size} px, batch {batch}, {named(device)}"
+    return [*compared(what, "images a second", found, "higher"), *compared(f"{what}: first step", "s", first, "lower")]
+
+
+def compared(what: str, unit: str, found: dict[str, list[float]], better: Literal["lower", "higher"]) -> list[Figure]:
+    """The first side against each other."""
+    ours, *others = (Side(name, tuple(values)) for name, values in found.items())
+    return [Figure(what, unit, ours, each, better=better) for each in others]
+
+
+def named(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 def choose(side: str) -> None:
@@ -148,14 +143,15 @@ def network(model: str, run: Run, data: PreparedData, device: torch.device) -> n
     return Airbench(3, len(data.classes)).to(device, memory_format=torch.channels_last)
 
 
-def pack(workers: int, device: str, seconds: float) -> dict[str, float]:
-    """Of small runs in processes of their own, at the same time and one after the other."""
+def pack(workers: int, device: str, seconds: float) -> Figure:
+    """Images per second of small runs in processes of their own, at the same time and one after the other."""
     spec = DataSpec("synthetic", train_size=2000, test_size=100)
     with tempfile.TemporaryDirectory() as scratch:
         directory = datasets.prepare(spec, image_size=28, channels=1, resize="crop", cache=Path(scratch))
         run = Run(spec, "lenet5", image_size=28, channels=1, device=device)  # type: ignore[arg-type]
         alone, together = (images_per_second(run, directory, count, 1, seconds) for count in (1, workers))
-    return {"one by one": alone, f"{workers} together": together, "ratio": together / alone}
+    sides = Side(f"{workers} together", (together,)), Side("one by one", (alone,))
+    return Figure("lenet5", "images a second", *sides, better="higher")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def ours(run: Run, data: PreparedData, model: nn.Module, device: torch.device) -
 
 
 def timm_steps(run: Run, data: PreparedData, model: nn.Module, device: torch.device) -> Steps:
-    """What ``train.py --amp --amp-dtype bfloat16 --channels-last`` does with a batch."""
+    """What `train.py --amp --amp-dtype bfloat16 --channels-last` does with a batch."""
     network = _compiled(model.train(), run)
     optimizer = create_optimizer_v2(model, opt=run.optimizer, lr=run.lr, weight_decay=run.weight_decay, momentum=0.9)
     criterion = LabelSmoothingCrossEntropy(run.label_smoothing).to(device)

@@ -2,9 +2,9 @@
 
     python perf/larger_than_memory.py [--side 64] [--images 8000] [--network lenet5]
 
-Each measurement is a process of its own, medians of five.  Speed is of two things: an epoch of batches alone, and one
-of training, from shards and from the mapped file, both warm in the page cache.  Memory is what the process has to
-itself while it trains (anonymous pages; files that are mapped are not in it), for data sets 1, 2, 4 and 8 times as
+Each measurement is a process of its own, five of each side in turns.  Speed is of two things: an epoch of batches, and
+one of training, from shards and from the mapped file, both warm in the page cache.  Memory is what the process has
+to itself while it trains (anonymous pages; files that are mapped are not in it), for data sets 1, 2, 4 and 8 times as
 large; it may grow by a tenth at most, and training from shards may lose a tenth of its speed.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,48 +19,48 @@ import threading
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from perf.rounds import ROOT
+from perf.sides import Figure, Side, finish, parser
+
 TIMES, REPEATS = (1, 2, 4, 8), 5
-MOST_GROWTH, LEAST_SPEED = 1.1, 0.9
+MOST_GROWTH, LEAST_SPEED = 1.1, {"batches alone": None, "training": 0.9}
 LIMIT = "TORCH_IMAGE_BENCHMARK_RESIDENT_BYTES"
 
 
 def main() -> int:
     """Prints a line a measurement; 1 where memory grows or speed is lost."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", type=int, default=64)
-    parser.add_argument("--images", type=int, default=8000)
-    parser.add_argument("--network", default="lenet5")
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.measure:
-        return measure(options, Path(options.measure[0]), options.measure[1])
+    options = parser(__doc__)
+    options.add_argument("--side", type=int, default=64)
+    options.add_argument("--images", type=int, default=8000)
+    options.add_argument("--network", default="lenet5")
+    options.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    arguments = options.parse_args()
+    if arguments.measure:
+        return measure(arguments, Path(arguments.measure[0]), arguments.measure[1])
     with tempfile.TemporaryDirectory() as scratch:
-        places = {many: prepared(options, many, Path(scratch), "1000000") for many in TIMES}
-        mapped = prepared(options, 1, Path(scratch) / "mapped", str(10**12))
-        fast = [speed(options, places[1], mapped, what) for what in ("batches", "training")]
-        return 0 if memory(options, places) and all(fast) else 1
+        places = {many: prepared(arguments, many, Path(scratch), "1000000") for many in TIMES}
+        mapped = prepared(arguments, 1, Path(scratch) / "mapped", str(10**12))
+        figures = [speed(arguments, places[1], mapped, what, least) for what, least in LEAST_SPEED.items()]
+        figures += memory(arguments, places)
+    return finish("larger-than-memory", figures, arguments.json)
 
 
-def speed(options: argparse.Namespace, shards: Path, mapped: Path, what: str) -> bool:
+def speed(options: argparse.Namespace, shards: Path, mapped: Path, what: str, least: float | None) -> Figure:
     """Images a second from shards and from memory, alternating, so that a busy neighbour slows both."""
     found = [[run(options, each, what)[0] for each in (shards, mapped)] for _ in range(REPEATS)]
-    streamed, resident = (statistics.median(each) for each in zip(*found, strict=True))
-    ratio = streamed / resident
-    print(f"{what}: {streamed:,.0f} images/s from shards, {resident:,.0f} in memory, ratio {ratio:.2f}", flush=True)
-    return ratio >= LEAST_SPEED or what == "batches"
+    streamed, resident = (tuple(each) for each in zip(*found, strict=True))
+    sides = Side("from shards", streamed), Side("in memory", resident)
+    return Figure(what, "images a second", *sides, least=least, better="higher")
 
 
-def memory(options: argparse.Namespace, places: dict[int, Path]) -> bool:
-    """Private memory while training on data sets of several sizes."""
-    peaks = {}
-    for many, place in places.items():
-        size = sum(path.stat().st_size for path in place.glob("images*"))
-        peaks[many] = run(options, place, "training")[1]
-        print(f"memory: {size / 1e6:,.0f} MB of images, {peaks[many] / 1e6:.0f} MB of the process", flush=True)
-    growth = peaks[TIMES[-1]] / peaks[1]
-    print(f"memory: {growth:.2f} times for {TIMES[-1]} times the images (limit {MOST_GROWTH})")
-    return growth <= MOST_GROWTH
+def memory(options: argparse.Namespace, places: dict[int, Path]) -> list[Figure]:
+    """Private memory while training on data sets of several sizes, against the smallest."""
+    peaks = {many: Side(f"{many} × the images", (run(options, place, "training")[1] / 1e6,))
+             for many, place in places.items()}  # fmt: skip
+    least = {TIMES[-1]: 1 / MOST_GROWTH}
+    return [Figure("memory while training", "MB", peaks[many], peaks[1], least=least.get(many)) for many in TIMES[1:]]
 
 
 def prepared(options: argparse.Namespace, many: int, cache: Path, limit: str) -> Path:

@@ -11,13 +11,13 @@ found where Debian's package `dataset-fashion-mnist` puts it).
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -28,38 +28,42 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmark.data import datasets
 from benchmark.run import DataSpec, Run
 from benchmark.training.data import Normalize, PreparedData, batches, epoch_order, load
-from benchmark.training.environment import environment
 from benchmark.training.evaluate import predict
 from benchmark.training.job import make_model, set_up
 from benchmark.training.loop import train
 from benchmark.training.metrics import scores
+from perf.sides import Figure, Side, finish, parser
 
 FASHION_MNIST = DataSpec("torchvision", name="FashionMNIST", val_fraction=1 / 60)
 VARIANTS = {
-    "tanh, average pooling": ({}, 0.887),
-    "ReLU, max pooling": ({"activation": "relu", "pooling": "max"}, 0.902),
+    "tanh, average pooling": ({}, 88.7),
+    "ReLU, max pooling": ({"activation": "relu", "pooling": "max"}, 90.2),
 }
 SLOWER = 1.10
 """Our loop may take at most so many times the plain one's seconds."""
 
 
+class Trained(NamedTuple):
+    """What came of one loop with one seed; accuracy in percent."""
+
+    accuracy: float
+    seconds: float
+
+
 def main() -> int:
     """Prints a line per seed and a summary; 1 where a limit is not kept."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--epochs", type=int, default=5)
+    arguments = options.parse_args()
     base, data = prepare(arguments.epochs)
-    figures, kept = {}, True
-    for name, (model_args, limit) in VARIANTS.items():
+    figures = []
+    for name, (model_args, least) in VARIANTS.items():
         run = dataclasses.replace(base, model_args=model_args)
-        rows = [measure(dataclasses.replace(run, seed=seed), data) for seed in arguments.seeds]
-        figures[name] = summary = summarise(name, rows, limit)
-        kept = kept and bool(summary["kept"])
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"figures": figures, "environment": environment()}, indent=1))
-    return 0 if kept else 1
+        found = [measure(dataclasses.replace(run, seed=seed), data) for seed in arguments.seeds]
+        ours, plain = zip(*found, strict=True)
+        figures += compared(name, ours, plain, least)
+    return finish("lenet", figures, arguments.json)
 
 
 def prepare(epochs: int) -> tuple[Run, PreparedData]:
@@ -74,8 +78,8 @@ def prepare(epochs: int) -> tuple[Run, PreparedData]:
     return run, load(directory)
 
 
-def measure(run: Run, data: PreparedData) -> dict[str, float]:
-    """Accuracy and seconds of both loops with one seed."""
+def measure(run: Run, data: PreparedData) -> tuple[Trained, Trained]:
+    """Both loops with one seed."""
     set_up(run)
     cpu, normalize = torch.device("cpu"), Normalize(data.mean, data.std)
     ours = make_model(run, data, cpu)
@@ -84,11 +88,10 @@ def measure(run: Run, data: PreparedData) -> dict[str, float]:
     started = time.perf_counter()
     train_plainly(run, data, plain)
     plain_seconds = time.perf_counter() - started
-    row = {"accuracy": accuracy(ours, data, normalize), "plain_accuracy": accuracy(plain, data, normalize)}
-    row |= {"seconds": seconds, "plain_seconds": plain_seconds}
-    print(f"seed {run.seed}: ours {row['accuracy']:.4f} in {seconds:.1f} s, "
-          f"plain {row['plain_accuracy']:.4f} in {plain_seconds:.1f} s")  # fmt: skip
-    return row
+    return (
+        Trained(100 * accuracy(ours, data, normalize), seconds),
+        Trained(100 * accuracy(plain, data, normalize), plain_seconds),
+    )
 
 
 def train_plainly(run: Run, data: PreparedData, model: nn.Module) -> None:
@@ -116,16 +119,17 @@ def accuracy(model: nn.Module, data: PreparedData, normalize: Normalize) -> floa
     return float(scores(data.test.labels.numpy(), log_probs).values["accuracy"] or 0.0)
 
 
-def summarise(name: str, rows: list[dict[str, float]], limit: float) -> dict[str, float | bool | int]:
-    """Means over the seeds, the ratio of the medians, and whether the limits are kept."""
-    mean = statistics.fmean(row["accuracy"] for row in rows)
-    spread = statistics.stdev(row["accuracy"] for row in rows) if len(rows) > 1 else 0.0
-    ours, plain = (statistics.median(row[key] for row in rows) for key in ("seconds", "plain_seconds"))
-    ratio = ours / plain
-    print(f"{name}: {100 * mean:.2f} ± {100 * spread:.2f} % (limit {100 * limit:.1f}), n = {len(rows)}; "
-          f"ours {ours:.1f} s, plain {plain:.1f} s, ratio {ratio:.2f} (limit {SLOWER})")  # fmt: skip
-    kept = mean >= limit and ratio <= SLOWER
-    return {"mean": mean, "sd": spread, "n": len(rows), "ours": ours, "plain": plain, "ratio": ratio, "kept": kept}
+def compared(name: str, ours: Sequence[Trained], plain: Sequence[Trained], least: float) -> list[Figure]:
+    """Mean and single accuracies, and seconds."""
+    both = {"ours": ours, "plain loop": plain}
+    means = [Side(each, (statistics.fmean(one.accuracy for one in found),)) for each, found in both.items()]
+    accuracies = [Side(each, tuple(one.accuracy for one in found)) for each, found in both.items()]
+    seconds = [Side(each, tuple(one.seconds for one in found)) for each, found in both.items()]
+    return [
+        Figure(f"{name}: test accuracy, mean of {len(ours)} seeds", "%", *means, most=least, better="higher"),
+        Figure(f"{name}: test accuracy, seed by seed", "%", *accuracies, better="higher"),
+        Figure(f"{name}: training", "seconds", *seconds, least=1 / SLOWER),
+    ]
 
 
 if __name__ == "__main__":

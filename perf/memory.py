@@ -3,26 +3,24 @@
     python perf/memory.py                            2 and 4 workers over 500 MB of decoded images
     python perf/memory.py --images 500 --workers 2
 
-A real sweep, one run a worker, whose processes are looked at every half second: each one's proportional share (PSS of
-/proc/PID/smaps_rollup), so that of a page which several map each has its part.  The largest sum over the workers is
-compared, with the limit for as many as there were at that moment.  What model, optimizer and activations take is how
-much a process of its own grows by making the network and taking one step of training and one of evaluation, after a
-small one that loads the kernels.  The server that the workers are forked from, whose share of the imports is no
-worker's, and the command with what publishes to MLflow are told apart.
+A real sweep, one run and one epoch a worker over generated images of 64 px, whose processes are looked at every half
+second: each one's proportional share (PSS of `/proc/PID/smaps_rollup`), so that of a page which several map each has
+its part.  The largest sum over the workers is compared with one copy of the images and, for each worker that there was
+at that moment, 250 MB and what model, optimizer and activations take: how much a process of its own grows by making the
+network and taking one step of training and one of evaluation, after a small one that loads the kernels.  The server
+that the workers are forked from, whose share of the imports is no worker's, and the command with what publishes to
+MLflow are told apart.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -30,6 +28,7 @@ from benchmark.data import datasets
 from benchmark.run import DataSpec
 from launch import fast_local
 from perf.rounds import ROOT
+from perf.sides import Figure, Side, finish, parser
 
 EACH = 250e6
 """Bytes that a worker may take beside model, optimizer and activations."""
@@ -71,29 +70,24 @@ LEARNING = """if True:
 
 
 def main() -> int:
-    """Prints a line for each number of workers; 1 where a limit is not kept."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, nargs="+", default=[2, 4])
-    parser.add_argument("--images", type=int, default=40_000, help="generated for training, 12,288 bytes each")
-    parser.add_argument("--model", default="lenet5")
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--guard", type=float, metavar="TIMES", help="only more than so many times it is a failure")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    arguments = parser.parse_args()
+    """Prints lines for each number of workers; 1 where a limit is not kept."""
+    options = parser(__doc__, guard="only more than so many times the limit is a failure")
+    options.add_argument("--workers", type=int, nargs="+", default=[2, 4])
+    options.add_argument("--images", type=int, default=40_000, help="generated for training, 12,288 bytes each")
+    options.add_argument("--model", default="lenet5")
+    options.add_argument("--epochs", type=int, default=1)
+    arguments = options.parse_args()
+    figures = []
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["TORCH_IMAGE_BENCHMARK_CACHE"] = str(Path(scratch) / "cache")
-        data, rows = decoded(arguments.images), []
+        data = decoded(arguments.images)
         for workers in arguments.workers:
             yaml = YAML.format(
                 images=arguments.images, model=arguments.model, epochs=arguments.epochs, workers=workers,
                 seeds=", ".join(map(str, range(workers))),
             )  # fmt: skip
-            rows.append(row := measure(Path(scratch) / str(workers), yaml, workers, data, arguments.model))
-            print(line(row), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
-    times = 1.0 if arguments.guard is None else arguments.guard
-    return 0 if all(row["bytes"] <= times * row["limit"] for row in rows) else 1
+            figures += measure(Path(scratch) / str(workers), yaml, workers, data, arguments.model)
+    return finish("memory", figures, arguments.json, times=arguments.guard or 1.0)
 
 
 def decoded(images: int) -> int:
@@ -104,8 +98,8 @@ def decoded(images: int) -> int:
     return (images + 500) * SIZE * SIZE * PLANES
 
 
-def measure(home: Path, yaml: str, workers: int, data: int, model: str) -> dict[str, Any]:
-    """The largest sum over one sweep, and what it may be."""
+def measure(home: Path, yaml: str, workers: int, data: int, model: str) -> list[Figure]:
+    """The largest sum over one sweep against what it may be, and what is none of the workers'."""
     home.mkdir()
     (home / "memory.yaml").write_text(yaml)
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -118,24 +112,17 @@ def measure(home: Path, yaml: str, workers: int, data: int, model: str) -> dict[
         time.sleep(INTERVAL)
     if sweep.returncode:
         raise SystemExit((home / "log.txt").read_text())
-    each = EACH + learning(model)
-    return {
-        "workers": workers,
-        "data": data,
-        "model": model,
-        **asdict(peak),
-        "each": each,
-        "limit": data + peak.processes * each,
-    }
+    limit = data + peak.processes * (EACH + learning(model))
+    what = f"{workers} workers, {peak.processes} at once, {data / 1e6:,.0f} MB of images"
+    return [
+        Figure(what, "MB", _megabytes("ours", peak.bytes), _megabytes("images, and so much a worker", limit), least=1),
+        Figure(f"{workers} workers: the server that they are forked from", "MB", _megabytes("ours", peak.server)),
+        Figure(f"{workers} workers: command and publishing", "MB", _megabytes("ours", peak.others)),
+    ]
 
 
-def line(row: dict[str, Any]) -> str:
-    """For a reader."""
-    return (
-        f"{row['workers']} workers, {row['model']}: {row['bytes'] / 1e6:.0f} MB in {row['processes']} processes, with "
-        f"{row['data'] / 1e6:.0f} MB of decoded images (limit {row['limit'] / 1e6:.0f} MB); their server "
-        f"{row['server'] / 1e6:.0f} MB, command and publishing {row['others'] / 1e6:.0f} MB"
-    )
+def _megabytes(name: str, size: float) -> Side:
+    return Side(name, (size / 1e6,))
 
 
 def learning(model: str) -> int:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.training.metrics import scores
-from perf.sides import Figure, Side, finish
+from perf.sides import Figure, Side, finish, parser
 
 MOST_SECONDS, MOST_BYTES, CLOSE = 1.5, 300e6, 1e-6
 Floats = npt.NDArray[np.float32]
@@ -33,14 +33,12 @@ Integers = npt.NDArray[np.int64]
 
 def main() -> int:
     """Prints the figures; 1 where a limit is not kept."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=50_000)
-    parser.add_argument("--classes", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--guard", type=float, metavar="RATIO", help="only values and a smaller ratio are failures")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    options = parser(__doc__, guard="only values and a smaller ratio are failures")
+    options.add_argument("--images", type=int, default=50_000)
+    options.add_argument("--classes", type=int, default=1000)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
+    arguments = options.parse_args()
     if arguments.once:
         print(json.dumps(once(arguments.images, arguments.classes)))
         return 0

@@ -34,17 +34,21 @@ from perf.plain import BATCH, LR, predict, train
 
 
 def main() -> None:
-    directory, epochs, seed, output, uri = sys.argv[1:]
+    data, epochs, seed, output, uri = sys.argv[1:]
+    run(Path(data), int(epochs), int(seed), Path(output), uri)
+
+
+def run(directory: Path, epochs: int, seed: int, place: Path, uri: str) -> None:
+    """Trains with one seed and keeps all of it."""
     torch.set_num_threads(1)
-    place = Path(output)
     place.mkdir(parents=True, exist_ok=True)
-    data = load(Path(directory))
+    data = load(directory)
     mlflow.set_tracking_uri(uri)
     mlflow.set_experiment("naive")
     with mlflow.start_run(run_name=f"seed {seed}"):
         for name, value in {"model": "lenet5", "lr": LR, "batch_size": BATCH, "epochs": epochs, "seed": seed}.items():
             mlflow.log_param(name, value)
-        model, history = train(data, int(epochs), int(seed))
+        model, history = train(data, epochs, seed)
         for epoch, values in enumerate(history, 1):
             for name, value in values.items():
                 mlflow.log_metric(name, value, step=epoch)

@@ -1,17 +1,21 @@
-"""What a run costs beyond its training: ours against a naive script, both sides in one go.
+"""What a run costs beyond its training: ours against a naive script and against joblib, all in one go.
 
     python perf/overhead.py --runs 20 100
+    python perf/overhead.py --runs 16 --naive 3 --joblib 0 --tiny 0 --guard 20
 
 Overhead of a run = (wall × workers − Σ seconds of the same loops, bare) / runs, with as many bare loops at a time as
-there are workers, each on a core of its own; they run before and after ours, since a machine's speed drifts.  Ours is
+there are workers, each on a core of its own; they run before and after ours, since a machine's speed drifts.  *Ours* is
 counted from the start of the first run to the end of the command: publishing to MLflow and the leaderboard are in it.
-Caches are warm: a run before it has decoded the images, made MLflow's store and measured the model's speed.  The naive
-script gets a store that is there.
+Caches are warm: a run before it has decoded the images, made MLflow's store and measured the model's speed.  The
+*naive script* is a fresh process for each run, which imports everything and logs value by value to a store that is
+there, as many at a time as there are workers; *joblib* is a loop of `joblib.Parallel` over the same function, whose
+processes import once for all their runs.  *Tiny runs* have one epoch of 1,800 images: of them the whole time is
+compared, each side's start included.
 """
 
 from __future__ import annotations
 
-import argparse
+import itertools
 import json
 import os
 import statistics
@@ -19,18 +23,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmark.data import datasets
 from benchmark.run import DataSpec
+from perf.rounds import ROOT
+from perf.sides import RATIO_GUARD, Figure, Side, finish, parser
 
-ROOT = Path(__file__).resolve().parent.parent
-MOST_SECONDS, LEAST_RATIO, FIRST_RUN_SECONDS = 0.5, 30.0, 10.0
+MOST_SECONDS, LEAST_RATIO, FIRST_RUN_SECONDS, LEAST_TINY = 0.5, 30.0, 10.0, 20.0
 SPEC = DataSpec("synthetic", train_size=2000, test_size=1000)
 YAML = """name: {name}
 data: {{source: synthetic, train_size: 2000, test_size: 1000}}
@@ -38,36 +42,36 @@ defaults: {{model: lenet5, epochs: {epochs}, lr: 3e-3}}
 matrix: {{seed: [{seeds}]}}
 launch: {{workers: {{count: {workers}, start: {start}}}}}
 """
-EXPERIMENT = "overhead"
+WARM = 1000
+"""Seeds from here on are of runs that only fill caches."""
+EACH = "seconds a run beyond its training"
 
 
 def main() -> int:
-    """Prints a line for each number of runs; 1 where a limit is not kept."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, nargs="+", default=[20, 100])
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--start", choices=["fork", "spawn"], default="fork")
-    parser.add_argument("--naive", type=int, default=6, help="runs of the naive script")
-    parser.add_argument("--seconds", type=float, default=1.0, help="bare seconds of a run")
-    parser.add_argument("--guard", type=float, metavar="RATIO", help="only a smaller ratio than this is a failure")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    arguments = parser.parse_args()
+    """Prints lines for each number of runs; 1 where a limit is not kept."""
+    options = parser(__doc__, guard=RATIO_GUARD)
+    options.add_argument("--runs", type=int, nargs="+", default=[20, 100])
+    options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--start", choices=["fork", "spawn"], default="fork")
+    options.add_argument("--naive", type=int, default=6, help="runs of the naive script")
+    options.add_argument("--joblib", type=int, default=20, help="runs of joblib's loop; 0: none")
+    options.add_argument("--tiny", type=int, default=100, help="runs of one epoch; 0: none")
+    options.add_argument("--seconds", type=float, default=1.0, help="bare seconds of a run")
+    arguments = options.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        figures = Bench(Path(scratch), arguments.workers, arguments.start, arguments.seconds).measure(
-            arguments.runs, arguments.naive
-        )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1))
-    kept = figures["kept"] if arguments.guard is None else figures["ratio"] >= arguments.guard
-    return 0 if kept else 1
+        bench = Bench(Path(scratch), arguments.workers, arguments.start, arguments.seconds)
+        figures = bench.measure(arguments.runs, arguments.naive, arguments.joblib)
+        if arguments.tiny:
+            figures += bench.tiny(arguments.tiny, arguments.naive, arguments.joblib)
+    return finish("overhead", figures, arguments.json, arguments.guard)
 
 
 class Bench:
-    """Both sides, in one directory."""
+    """All sides, in one directory."""
 
     def __init__(self, home: Path, workers: int, start: str, seconds: float) -> None:
         self.home, self.workers, self.start = home, workers, start
-        self.cores = sorted(os.sched_getaffinity(0))
+        self.cores, self._numbers = sorted(os.sched_getaffinity(0)), itertools.count()
         self.environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
@@ -79,27 +83,45 @@ class Bench:
         datasets.inspect(SPEC, cache)
         self.data = datasets.prepare(SPEC, image_size=28, channels=1, resize="crop", cache=cache)
         self.epochs = max(1, round(seconds / statistics.median(self.bare(1, range(6)))))
+        self.ours(range(WARM, WARM + workers), self.epochs)
+        self.naive([WARM - 1], 1)  # makes the store
 
-    def measure(self, runs: Sequence[int], naive: int) -> dict[str, Any]:
-        self.ours(range(1000, 1000 + self.workers))
-        self.naive([999])  # makes the store
-        rows, kept = [], True
+    def measure(self, runs: Sequence[int], naive: int, joblib: int) -> list[Figure]:
+        """What each side takes beyond training, for each number of our runs."""
+        ours, firsts = {}, []
         for number in runs:
             before = self.bare(self.epochs, range(number))
-            first, wall = self.ours(range(number))
+            command, first, end = self.ours(range(number), self.epochs)
             bare = statistics.fmean([*before, *self.bare(self.epochs, range(number))])
-            ours = wall * self.workers / number - bare
-            rows.append({"runs": number, "overhead": ours, "bare": bare, "first": first})
-            print(f"{number} runs of {bare:.2f} s: {ours:.2f} s a run over the bare loop", end="")
-            print(f" (limit {MOST_SECONDS}); first run after {first:.1f} s (limit {FIRST_RUN_SECONDS:.0f})", flush=True)
-            kept = kept and ours <= MOST_SECONDS and first <= FIRST_RUN_SECONDS
-        seeds = range(naive)
-        bare = self.bare(self.epochs, seeds)
-        theirs = (self.naive(seeds) * self.workers - sum(bare)) / naive
-        ratio = theirs / max(row["overhead"] for row in rows)
-        print(f"naive: {theirs:.2f} s a run ({naive} runs), {ratio:.0f} times ours (limit {LEAST_RATIO:.0f})")
-        figures = {"rows": rows, "naive": theirs, "ratio": ratio, "workers": self.workers}
-        return {**figures, "kept": kept and ratio >= LEAST_RATIO}
+            ours[number] = (end - first) * self.workers / number - bare
+            firsts.append(first - command)
+        others = {"naive script": self._over(self.naive, range(naive), self.epochs)}
+        if joblib:
+            others["joblib"] = self._over(self.joblib, range(WARM, WARM + joblib), self.epochs)
+        least = {"naive script": LEAST_RATIO}
+        return [
+            Figure(f"{number} runs", EACH, Side("ours", (each,)), Side(name, (other,)), MOST_SECONDS, least.get(name))
+            for number, each in ours.items()
+            for name, other in others.items()
+        ] + [Figure("the first run starts", "seconds after the command", Side("ours", tuple(firsts)),
+                    most=FIRST_RUN_SECONDS)]  # fmt: skip
+
+    def tiny(self, runs: int, naive: int, joblib: int) -> list[Figure]:
+        """Runs of one epoch, from the command to its end; of the other sides as many as are named, and no more."""
+        command, _, end = self.ours(range(runs), 1)
+        ours = Side("ours", ((end - command) / runs,))
+        others = {"naive script": self.naive(range(naive), 1) / naive}
+        if joblib:
+            others["joblib"] = self.joblib(range(2 * WARM, 2 * WARM + joblib), 1) / joblib
+        least = {"naive script": LEAST_TINY}
+        return [
+            Figure(f"{runs} tiny runs", "seconds a run, all in all", ours, Side(name, (other,)), least=least.get(name))
+            for name, other in others.items()
+        ]
+
+    def _over(self, side: Callable[[Sequence[int], int], float], seeds: Sequence[int], epochs: int) -> float:
+        bare = self.bare(epochs, seeds)
+        return (side(seeds, epochs) * self.workers - sum(bare)) / len(seeds)
 
     def bare(self, epochs: int, seeds: Sequence[int]) -> list[float]:
         """Seconds of each run of the plain loop, as many at a time as there are workers."""
@@ -112,33 +134,41 @@ class Bench:
         script = [str(ROOT / "perf" / "plain.py"), str(self.data), str(epochs), *map(str, seeds)]
         return self._command(script, self.cores[slot % len(self.cores)])
 
-    def ours(self, seeds: Sequence[int]) -> tuple[float, float]:
-        """Seconds from the command to the first run's start, and from there to the end of the command."""
-        # Each seed range is an experiment of its own, so that every run is new.
-        name = f"{EXPERIMENT}-{len(seeds)}"
+    def ours(self, seeds: Sequence[int], epochs: int) -> tuple[float, float, float]:
+        """When the command, and its first run, was started, and when it ended."""
+        name = f"overhead-{next(self._numbers)}"  # an experiment of its own, so that every run is new
         path = self.home / f"{name}.yaml"
         path.write_text(YAML.format(
-            name=name, epochs=self.epochs, seeds=", ".join(map(str, seeds)), workers=self.workers, start=self.start
+            name=name, epochs=epochs, seeds=", ".join(map(str, seeds)), workers=self.workers, start=self.start
         ))  # fmt: skip
         started = time.time()
         self._command(["-m", "benchmark", "run", str(path)])
         ended = time.time()
         results = (self.home / "results" / name / "runs").glob("*/result.json")
-        first = min(json.loads(path.read_text())["started"] for path in results)
-        return first - started, ended - first
+        return started, min(json.loads(path.read_text())["started"] for path in results), ended
 
-    def naive(self, seeds: Sequence[int]) -> float:
+    def naive(self, seeds: Sequence[int], epochs: int) -> float:
         """Seconds of all runs of the naive script, as many at a time as there are workers."""
-        uri = f"sqlite:///{self.home}/naive.db"
         script = str(ROOT / "perf" / "naive.py")
         commands = [
-            [script, str(self.data), str(self.epochs), str(seed), str(self.home / "naive" / str(seed)), uri]
+            [script, str(self.data), str(epochs), str(seed), str(self.home / "naive" / str(seed)), self._store]
             for seed in seeds
         ]
         started = time.perf_counter()
         with ThreadPoolExecutor(self.workers) as pool:
             list(pool.map(self._command, commands))
         return time.perf_counter() - started
+
+    def joblib(self, seeds: Sequence[int], epochs: int) -> float:
+        """Seconds of a loop of joblib's over all runs, with as many processes as there are workers."""
+        script = [str(ROOT / "perf" / "by_joblib.py"), str(self.workers), str(self.data), str(epochs)]
+        started = time.perf_counter()
+        self._command([*script, str(self.home / "joblib"), self._store, *map(str, seeds)])
+        return time.perf_counter() - started
+
+    @property
+    def _store(self) -> str:
+        return f"sqlite:///{self.home}/naive.db"
 
     def _command(self, arguments: Sequence[str], core: int | None = None) -> str:
         bind = None if core is None else (lambda: os.sched_setaffinity(0, {core}))

@@ -1,8 +1,8 @@
-"""Two one-thread workers against one two-thread worker: runs per hour, for every run of an experiment.
+"""Two one-thread workers against one two-thread worker: runs an hour, for every run of an experiment.
 
     python perf/packing.py [EXPERIMENT.YAML]
 
-Both arrangements have the same two cores and train the same network on the same batches, in turns.  A run per hour is
+Both arrangements have the same two cores and train the same network on the same batches, in turns.  Runs an hour are
 3,600 seconds over the training seconds of the whole run, times the workers.
 """
 
@@ -13,7 +13,6 @@ import dataclasses
 import itertools
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -22,47 +21,48 @@ from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmark.families import family
 from benchmark.planned import planned
 from benchmark.preparing import Decoded
 from benchmark.run import Run
 from launch import fast_local
+from perf.sides import Figure, Side, finish, parser
 
 ROOT = Path(__file__).resolve().parent.parent
 ARRANGEMENTS = {"2 × 1 thread": (2, 1), "1 × 2 threads": (1, 2)}
+LEAST = 0.9
 BATCHES = 8
 """Of training images, gone through again and again."""
 
 
 def main() -> int:
     """Prints a line for each run; 1 where packing loses by more than noise."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", type=Path, nargs="?", default=ROOT / "experiments.yaml")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of one measurement")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("experiment", type=Path, nargs="?", default=ROOT / "experiments.yaml")
+    options.add_argument("--seconds", type=float, default=5.0, help="of one measurement")
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    arguments = options.parse_args()
     if arguments.worker:
         work(Run.from_json(json.loads(arguments.worker[0])), Path(arguments.worker[1]), arguments.seconds)
         return 0
-    data, rows = Decoded(), []
+    data, figures = Decoded(), []
     plan = planned(arguments.experiment, (), Path("results")).plan
     for run in plan.runs:
-        on_cpu = dataclasses.replace(run, device="cpu")
-        rates: dict[str, list[float]] = {name: [] for name in ARRANGEMENTS}
-        for _ in range(arguments.rounds):
-            for name, (workers, threads) in ARRANGEMENTS.items():
-                rates[name].append(images_per_second(on_cpu, data(run), workers, threads, arguments.seconds))
         images = plan.data[run.data].sizes["train"] * run.epochs
-        hourly = {name: 3600 * statistics.median(each) / images for name, each in rates.items()}
-        packed, wide = hourly.values()
-        rows.append({"model": run.model, "family": family(run.model), **hourly, "ratio": packed / wide})
-        print(f"{run.model}: " + ", ".join(f"{name} {each:.0f} runs/h" for name, each in hourly.items())
-              + f", ratio {packed / wide:.2f}", flush=True)  # fmt: skip
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
-    return 0 if all(row["ratio"] > 0.9 for row in rows) else 1
+        on_cpu = dataclasses.replace(run, device="cpu")
+        rates = measure(on_cpu, data(run), arguments.seconds, arguments.rounds)
+        packed, wide = (Side(name, tuple(3600 * each / images for each in found)) for name, found in rates.items())
+        figures.append(Figure(run.model, "runs an hour", packed, wide, least=LEAST, better="higher"))
+    return finish("packing", figures, arguments.json)
+
+
+def measure(run: Run, data: Path, seconds: float, rounds: int) -> dict[str, list[float]]:
+    """Images per second of each arrangement, in turns."""
+    rates: dict[str, list[float]] = {name: [] for name in ARRANGEMENTS}
+    for _ in range(rounds):
+        for name, (workers, threads) in ARRANGEMENTS.items():
+            rates[name].append(images_per_second(run, data, workers, threads, seconds))
+    return rates
 
 
 def images_per_second(run: Run, data: Path, workers: int, threads: int, seconds: float) -> float:

@@ -1,48 +1,50 @@
-"""TrivialAugment and RandAugment of whole batches against torchvision's of one image at a time: CPU milliseconds for a
-batch of 64, medians of interleaved rounds.
+"""TrivialAugment and RandAugment of whole batches against torchvision's of one image at a time: a batch of 64.
 
     python perf/policies.py
+
+CPU milliseconds of one thread for all images of a batch, in turns.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
 from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 from torchvision.transforms import v2
 
 from benchmark.training.policies import rand, trivial
+from perf.rounds import in_turns, timed
+from perf.sides import Figure, finish, parser
 
-ROUNDS, BATCH = 9, 64
+POLICIES = {"TrivialAugment": (trivial, v2.TrivialAugmentWide()), "RandAugment": (rand, v2.RandAugment())}
+SHAPES = ((28, 1), (64, 3), (224, 3))
+BATCH = 64
 
 
 def main() -> int:
     """Prints a line for each method and size."""
+    options = parser(__doc__)
+    options.add_argument("--rounds", type=int, default=9)
+    arguments = options.parse_args()
     torch.set_num_threads(1)
-    for name, ours, theirs in (("trivial", trivial, v2.TrivialAugmentWide()), ("rand", rand, v2.RandAugment())):
-        for size, channels in ((28, 1), (64, 3), (224, 3)):
-            images = torch.randint(256, (BATCH, size, size, channels), dtype=torch.uint8)
-            planes = images.permute(0, 3, 1, 2).contiguous()
-            generator = torch.Generator().manual_seed(0)
-            sides: dict[str, Callable[[], object]] = {
-                "ours": lambda images=images, ours=ours, generator=generator: ours(images, generator),
-                "torchvision": lambda planes=planes, theirs=theirs: [theirs(each) for each in planes],
-            }  # fmt: skip
-            taken: dict[str, list[float]] = {side: [] for side in sides}
-            for _ in range(ROUNDS):
-                for side, work in sides.items():
-                    started = time.process_time()
-                    work()
-                    taken[side].append(time.process_time() - started)
-            ours_ms, theirs_ms = (1000 * statistics.median(taken[side]) for side in sides)
-            shape = f"{size}x{size}x{channels}"
-            print(
-                f"{name:8}{shape:>10}: {ours_ms:6.1f} ms, torchvision {theirs_ms:6.1f} ms: {theirs_ms / ours_ms:.1f}x"
-            )
-    return 0
+    figures = [measure(name, *shape, arguments.rounds) for name in POLICIES for shape in SHAPES]
+    return finish("policies", figures, arguments.json)
+
+
+def measure(name: str, size: int, channels: int, rounds: int) -> Figure:
+    ours, theirs = POLICIES[name]
+    images = torch.randint(256, (BATCH, size, size, channels), dtype=torch.uint8)
+    planes, generator = images.permute(0, 3, 1, 2).contiguous(), torch.Generator().manual_seed(0)
+    work: dict[str, Callable[[], object]] = {
+        "ours": lambda: ours(images, generator),
+        "torchvision": lambda: [theirs(each) for each in planes],
+    }
+    found = in_turns({side: lambda each=each: 1000 * timed(each) for side, each in work.items()}, rounds)
+    return Figure(f"{name}, {size}×{size}×{channels}", "CPU ms a batch", *found.values())
 
 
 if __name__ == "__main__":

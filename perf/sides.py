@@ -1,11 +1,13 @@
 """What a benchmark finds: two sides measured in one go, their ratio, and the limits that it keeps or does not.
 
+arguments = parser(__doc__).parse_args()
 figure = Figure("publishing to a file", "ms a run", Side("ours", found), Side("a call per value", theirs), most=80)
 return finish("publishing", [figure], arguments.json)
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -69,10 +71,16 @@ class Figure:
     @property
     def kept(self) -> bool:
         """Whether every limit is."""
+        return self.is_within(1.0)
+
+    def is_within(self, times: float) -> bool:
+        """Whether every limit is kept, made so many times as wide: by so much may other programs disturb."""
         ratio, median = self.ratio, self.ours.median
-        if self.least is not None and (ratio is None or ratio < self.least):
+        if self.least is not None and (ratio is None or ratio * times < self.least):
             return False
-        return self.most is None or (median <= self.most if self.better == "lower" else median >= self.most)
+        if self.most is None:
+            return True
+        return median <= self.most * times if self.better == "lower" else median * times >= self.most
 
     @property
     def line(self) -> str:
@@ -81,7 +89,7 @@ class Figure:
         text = f"{self.what}: {self.ours.name} {self.ours.words}{limit}"
         if self.other is not None and self.ratio is not None:
             least = "" if self.least is None else f" [limit {short(self.least)}]"
-            text += f", {self.other.name} {self.other.words}; {short(self.ratio)} times better{least}"
+            text += f", {self.other.name} {self.other.words}; ratio {short(self.ratio)}{least}"
         return f"{text} ({self.unit}, n = {len(self.ours.values)}){'' if self.kept else '  NOT KEPT'}"
 
     @classmethod
@@ -96,11 +104,31 @@ class Figure:
         return cls(**rest, **sides)
 
 
-def finish(benchmark: str, figures: Sequence[Figure], path: Path | None, guard: float | None = None) -> int:
+def parser(description: str | None, guard: str = "") -> argparse.ArgumentParser:
+    """A script's options: those that all have, and ``--guard`` for machines where other programs run, if it has one.
+
+    Args:
+        description: the script's docstring.
+        guard: what a guard of this script's means, for its help.
+    """
+    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    if guard:
+        found.add_argument("--guard", type=float, metavar="NUMBER", help=guard)
+    return found
+
+
+RATIO_GUARD = "only a smaller ratio than this is a failure"
+
+
+def finish(
+    benchmark: str, figures: Sequence[Figure], path: Path | None, guard: float | None = None, times: float = 1.0
+) -> int:
     """Prints the figures and keeps them in ``path``.
 
     Args:
         guard: where other programs run meanwhile, only ratios that are smaller count as failures.
+        times: limits count so many times as wide (:meth:`Figure.is_within`).
 
     Returns:
         The exit code: 1 where a limit is not kept.
@@ -113,7 +141,7 @@ def finish(benchmark: str, figures: Sequence[Figure], path: Path | None, guard: 
         path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if guard is not None:
         return int(any(each.ratio is not None and each.ratio < guard for each in figures))
-    return int(not all(each.kept for each in figures))
+    return int(not all(each.is_within(times) for each in figures))
 
 
 def machine() -> dict[str, Any]:

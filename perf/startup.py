@@ -8,7 +8,6 @@ warm.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -18,9 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from perf.sides import Figure, Side, finish
+from perf.rounds import ROOT
+from perf.sides import Figure, Side, finish, parser
 
-ROOT = Path(__file__).resolve().parent.parent
 LARGE = """name: large
 data: {source: synthetic, train_size: 2000, test_size: 500}
 matrix:
@@ -65,10 +64,9 @@ def measure(arguments: list[str], home: Path) -> tuple[float, int]:
 
 def main() -> int:
     """Prints a line a command; 1 where one is too slow, or takes too much."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--rounds", type=int, default=5)
+    arguments = options.parse_args()
     found: dict[str, list[float]] = {name: [] for name in [*COMMANDS, REFERENCE]}
     largest = 0
     with tempfile.TemporaryDirectory() as scratch:

@@ -3,23 +3,23 @@
     python perf/training.py                          all five cases, nine rounds
     python perf/training.py --models lenet5 --sizes 28 --guard 0.6
 
-*ours* is :class:`benchmark.training.learner.Learner` over prepared images.  *fixed* is the limit: the same network,
-criterion and optimizer over one normalised batch again and again, without order, data, schedule or counting.  *pil* is
-the loop of a tutorial: a ``DataLoader`` without workers over an ``ImageFolder`` of PNG files, each through PIL and
-``ToTensor``, the network in its default layout, torch's own optimizer.  *pil, decoded* is the same over images that
-lie decoded in memory, as torchvision's small sets do.  All are measured in turns in one process.
+Batches of 64, one thread, AdamW.  *Ours* is the loop of a job (`benchmark.training.learner.Learner`) over prepared
+images.  *Fixed batch* is the limit, which no loop can beat: the same network, criterion and optimizer over one
+normalised batch again and again, without order, data, schedule or counting.  *PIL* is the loop of a tutorial: a
+`DataLoader` without workers over an `ImageFolder` of PNG files, each through PIL and `ToTensor`, the network in its
+default layout, torch's own optimizer.  *PIL, decoded* is the same over images that lie decoded in memory, as
+torchvision's small sets do.  All are measured in turns in one process.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
+import math
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -35,12 +35,12 @@ from torchvision.transforms import Normalize as Normalise
 from benchmark.data import datasets
 from benchmark.run import DataSpec, Run
 from benchmark.training.data import Normalize, PreparedData, load
-from benchmark.training.environment import environment
 from benchmark.training.learner import Learner
 from benchmark.training.models import build
 from benchmark.training.optim import make_criterion, make_optimizer
 from benchmark.training.outset import make_model, set_up, shape
-from perf.rounds import as_a_job, in_turns, medians, ratio
+from perf.rounds import as_a_job, cpu_seconds, in_turns
+from perf.sides import Figure, finish, parser
 
 CASES = [
     ("lenet5", 28, 1), ("resnet18", 32, 3), ("resnet18", 64, 3),
@@ -48,60 +48,55 @@ CASES = [
 ]  # fmt: skip
 """Model, pixels, channels."""
 LEAST = {
-    "lenet5": {"fixed": 0.88, "pil": 3.3},
-    "resnet18": {"fixed": 0.95, "pil": 1.15},
-    "mobilenetv3_small_100": {"fixed": 0.95},
+    "lenet5": {"fixed batch": 0.88, "PIL": 3.3},
+    "resnet18": {"fixed batch": 0.95, "PIL": 1.15},
+    "mobilenetv3_small_100": {"fixed batch": 0.95},
 }
 """So many times as many images a CPU second as that side."""
 BATCH = 64
 IMAGES = {"lenet5": 200 * BATCH}
 """Of one measurement; by default ``--images``."""
-Side = Callable[[], int]
+Work = Callable[[], int]
+"""Trains, and says on how many images."""
 
 
 def main() -> int:
-    """Prints a line for each case; 1 where a limit is not kept."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(LEAST), choices=list(LEAST))
-    parser.add_argument("--sizes", type=int, nargs="+", default=[28, 32, 64])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--images", type=int, default=12 * BATCH, help="of one measurement; lenet5: 200 batches")
-    parser.add_argument("--guard", type=float, metavar="SHARE", help="only less than so much of a limit is a failure")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    arguments = parser.parse_args()
+    """Prints a line for each case and side; 1 where a limit is not kept."""
+    options = parser(__doc__, guard="only less than so much of a limit is a failure")
+    options.add_argument("--models", nargs="+", default=list(LEAST), choices=list(LEAST))
+    options.add_argument("--sizes", type=int, nargs="+", default=[28, 32, 64])
+    options.add_argument("--rounds", type=int, default=9)
+    options.add_argument("--images", type=int, default=12 * BATCH, help="of one measurement; lenet5: 200 batches")
+    arguments = options.parse_args()
     as_a_job()
-    rows = []
+    figures = []
     for model, size, channels in CASES:
         if model in arguments.models and size in arguments.sizes:
             images = max(arguments.images, IMAGES.get(model, 0)) if arguments.guard is None else arguments.images
-            rows.append(row := measure(model, size, channels, images, arguments.rounds))
-            print(line(row), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows, "environment": environment()}, indent=1))
-    share = 1.0 if arguments.guard is None else arguments.guard
-    return 0 if all(row["ratios"][side] >= share * least for row in rows for side, least in row["least"].items()) else 1
+            figures += measure(model, size, channels, images, arguments.rounds)
+    times = 1.0 if arguments.guard is None else 1 / arguments.guard if arguments.guard else math.inf
+    return finish("training", figures, arguments.json, times=times)
 
 
-def measure(model: str, size: int, channels: int, images: int, rounds: int) -> dict[str, Any]:
+def measure(model: str, size: int, channels: int, images: int, rounds: int) -> list[Figure]:
+    """Ours against each other side."""
     with tempfile.TemporaryDirectory() as scratch:
         run, data = prepared(model, size, channels, images, Path(scratch))
         set_up(run)
-        sides = {"ours": ours(run, data), "fixed": fixed(run, data)}
-        pictures = {"pil": folder(data, Path(scratch) / "files"), "pil, decoded": Pictures(data)}
-        sides |= {name: plain(run, data, each) for name, each in pictures.items()}
-        found = in_turns(sides, rounds)
-    rates = {name: {"cpu": rate.cpu, "wall": rate.wall} for name, rate in medians(found).items()}
-    ratios = {side: ratio(found, "ours", side) for side in sides if side != "ours"}
-    return {"model": model, "size": size, "rounds": rounds, "rates": rates, "ratios": ratios, "least": LEAST[model]}
+        pictures = {"PIL": folder(data, Path(scratch) / "files"), "PIL, decoded": Pictures(data)}
+        work = {"ours": ours(run, data), "fixed batch": fixed(run, data)}
+        work |= {name: plain(run, data, each) for name, each in pictures.items()}
+        mine, *others = in_turns({name: partial(rate, each) for name, each in work.items()}, rounds).values()
+    what, least = f"{model}, {size} px", LEAST[model]
+    return [
+        Figure(what, "images a CPU second", mine, each, least=least.get(each.name), better="higher") for each in others
+    ]
 
 
-def line(row: dict[str, Any]) -> str:
-    rates = ", ".join(f"{name} {each['cpu']:.0f} ({each['wall']:.0f} wall)" for name, each in row["rates"].items())
-    against = ", ".join(
-        f"{each:.3f} of {side}" + (f" (limit {row['least'][side]:g})" if side in row["least"] else "")
-        for side, each in row["ratios"].items()
-    )
-    return f"{row['model']} at {row['size']} px, images per CPU second: {rates}; ours is {against}"
+def rate(work: Work) -> float:
+    """Images a CPU second."""
+    before = cpu_seconds()
+    return work() / (cpu_seconds() - before)
 
 
 def prepared(model: str, size: int, channels: int, images: int, home: Path) -> tuple[Run, PreparedData]:
@@ -115,35 +110,35 @@ def prepared(model: str, size: int, channels: int, images: int, home: Path) -> t
     return run, dataclasses.replace(data, train=data.train.part(slice(images)))  # whole batches, on every side
 
 
-def ours(run: Run, data: PreparedData) -> Side:
+def ours(run: Run, data: PreparedData) -> Work:
     model = make_model(run, data, torch.device("cpu"))
     learner = Learner.of(run, data, model, Normalize(data.mean, data.std))
     epoch = 0
 
-    def side() -> int:
+    def work() -> int:
         nonlocal epoch
         epoch += 1
         for _ in learner.go_on(learner.begin(epoch)):
             pass
         return len(data.train)
 
-    return side
+    return work
 
 
-def fixed(run: Run, data: PreparedData) -> Side:
+def fixed(run: Run, data: PreparedData) -> Work:
     model = make_model(run, data, torch.device("cpu")).train()
     criterion = make_criterion(run, data.train.labels, len(data.classes))
     optimizer = make_optimizer(run, model)
     images, labels = Normalize(data.mean, data.std)(data.train.images[:BATCH]), data.train.labels[:BATCH]
 
-    def side() -> int:
+    def work() -> int:
         for _ in range(len(data.train) // BATCH):
             optimizer.zero_grad(set_to_none=True)
             criterion(model(images), labels).backward()
             optimizer.step()
         return len(data.train)
 
-    return side
+    return work
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
@@ -177,13 +172,13 @@ def tensors(data: PreparedData) -> Compose:
     return Compose([ToTensor(), Normalise(data.mean.tolist(), data.std.tolist())])
 
 
-def plain(run: Run, data: PreparedData, pictures: Pictures | ImageFolder) -> Side:
+def plain(run: Run, data: PreparedData, pictures: Pictures | ImageFolder) -> Work:
     torch.manual_seed(run.seed)
     model = build(run.model, run.model_args, *shape(data), len(data.classes)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=run.lr, weight_decay=run.weight_decay)
     loader = DataLoader(pictures, batch_size=BATCH, shuffle=True)
 
-    def side() -> int:
+    def work() -> int:
         total = 0.0
         for images, labels in loader:
             optimizer.zero_grad()
@@ -193,7 +188,7 @@ def plain(run: Run, data: PreparedData, pictures: Pictures | ImageFolder) -> Sid
             total += loss.item()
         return len(pictures)
 
-    return side
+    return work
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def test_figures_come_back_from_their_file_with_machine_and_versions(
     document = json.loads((tmp_path / "кот #1.json").read_text())
     assert [Figure.of(each) for each in document["figures"]] == figures
     assert {"cpu", "cores", "load", "python", "torch"} <= document["machine"].keys()
-    assert "x: ours 2 (1 to 4), theirs 10 (10 to 10); 5 times better [limit 9] (s, n = 3)  NOT KEPT" in (
+    assert "x: ours 2 (1 to 4), theirs 10 (10 to 10); ratio 5 [limit 9] (s, n = 3)  NOT KEPT" in (
         capsys.readouterr().out
     )
 
