@@ -69,6 +69,14 @@ class Figure:
         return statistics.median(other / ours if self.better == "lower" else ours / other for ours, other in both)
 
     @property
+    def best_ratio(self) -> float | None:
+        """That of the best value of either side: what other programs do meanwhile makes a value worse, never better."""
+        if self.other is None:
+            return None
+        ours, other = self.ours.values, self.other.values
+        return min(other) / min(ours) if self.better == "lower" else max(ours) / max(other)
+
+    @property
     def kept(self) -> bool:
         """Whether every limit is."""
         return self.is_within(1.0)

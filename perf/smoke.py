@@ -1,7 +1,8 @@
 """Small versions of the benchmarks with a stable ratio: it may not fall far below the one that is kept.
 
 The absolute figures of a shared machine say little; both sides measured in one go, by CPU seconds or in turns, say
-much.  What has fallen is measured once more before it counts: other programs may have disturbed one side.
+much.  The ratio is that of the best values, which other programs disturb least; what has fallen is measured once more
+before it counts.
 """
 
 from __future__ import annotations
@@ -63,14 +64,14 @@ def read(directory: Path) -> dict[str, list[Figure]]:
 
 def fell(name: str, before: Sequence[Figure], now: Sequence[Figure]) -> list[str]:
     """A line for each ratio that has fallen by more than a quarter, or is not measured any more."""
-    found = {_key(each): each.ratio for each in now}
+    found = {_key(each): each.best_ratio for each in now}
     lines = []
     for each in before:
-        if each.ratio is None:
+        if each.best_ratio is None:
             continue
         ratio = found.get(_key(each))
-        if ratio is None or ratio < SHARE * each.ratio:
-            lines.append(f"{_sides(name, each)}: ratio {_words(ratio)}, kept {short(each.ratio)}; {_remedy(name)}")
+        if ratio is None or ratio < SHARE * each.best_ratio:
+            lines.append(f"{_sides(name, each)}: ratio {_words(ratio)}, kept {short(each.best_ratio)}; {_remedy(name)}")
     return lines or ([] if before else [f"{name}: nothing is kept to compare with; {_remedy(name)}"])
 
 
