@@ -26,6 +26,7 @@ from benchmark.forecast import spent
 from benchmark.inspecting import write_cards
 from benchmark.journal import Journal, Outcome
 from benchmark.lock import exclusive
+from benchmark.packing import Packing
 from benchmark.plan import Plan
 from benchmark.planned import Found, planned
 from benchmark.preparing import must_have_run
@@ -102,10 +103,12 @@ class Session:
         mode = options.mode or experiment.launch.mode
         remote = launch.is_remote(mode)
         elsewhere.check_instances(plan.runs, remote=remote)
-        launcher = launch.make(mode, experiment.launch)
         chosen = preparing.chosen(plan, options.retry, options.rerun_stale) if options.train else []
         wanted = {cell.run.run_id for cell in found.cells}
         chosen = [cell for cell in chosen if cell.run.run_id in wanted][: options.limit]
+        forecast = plan.forecast()
+        packing = Packing(experiment.launch, [cell.run for cell in chosen], forecast) if remote else None
+        launcher = launch.make(mode, experiment.launch, packing.share if packing else None)
         uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
         room.check(preparing.places(plan, uri))
         stack, data = ExitStack(), preparing.Decoded()
@@ -120,7 +123,6 @@ class Session:
         now = journal.outcomes()
         todo = tuple(cell.run for cell in chosen if now.get(cell.run.run_id) == cell.outcome)
         elsewhere.check_living(todo, plan.directory, remote=remote)
-        forecast = plan.forecast()
         budget = paying.budget(plan, todo, forecast, remote=remote)
         _write_resolved(plan)
         write_cards(plan.data, plan.directory)
@@ -130,13 +132,14 @@ class Session:
         tasks = preparing.tasks(experiment.launch) if remote else "train"
         site = Site(journal, launcher, publishing, data, found.names, forecast, profiles, tasks, budget)
         interrupt = Interrupt(choice=options.on_interrupt)
-        how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, remote=remote)
+        how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, packing=packing)
+        workers = preparing.at_a_time(experiment.launch, options.workers, how, packing)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
         command, expected = (
             partial(words.command, path, settings),
-            paying.expected(experiment.launch, todo, site.forecast, how.workers, remote=remote),
+            paying.expected(experiment.launch, todo, site.forecast, workers, remote=remote),
         )
-        return cls(found, site, sweep, interrupt, todo, how.workers, command, uri, stack, expected)
+        return cls(found, site, sweep, interrupt, todo, workers, command, uri, stack, expected)
 
     @property
     def narrator(self) -> words.Narrator:

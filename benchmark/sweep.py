@@ -18,7 +18,7 @@ from benchmark.attempt import Active, Gone, Limits, has_outcome, read_profile
 from benchmark.budget import Budget
 from benchmark.failpoints import reach
 from benchmark.forecast import Forecast
-from benchmark.journal import Journal
+from benchmark.journal import Journal, is_unbilled
 from benchmark.measuring import Measurement
 from benchmark.profiles import Profiles
 from benchmark.publishing import Published, Publishing, Request, Trouble
@@ -103,6 +103,7 @@ class Sweep:
         self._deadline = None if settings.most_seconds is None else time.monotonic() + settings.most_seconds
         self._journal.plan(planned)
         self._known = self._journal.outcomes()
+        self._unbilled = [run for run in planned if is_unbilled(self._known.get(run.run_id))]
         self._publications = self._journal.publications()
         self._planned = tuple(planned)
         self.resumed = False
@@ -113,6 +114,7 @@ class Sweep:
     def events(self) -> Iterator[SweepEvent]:
         """Works until nothing is left or the user stopped it."""
         yield from self._recover()
+        self._take_bills()
         self._publish_the_rest()
         while self._active or (self._waiting and not self._stopped):
             yield from self._stop_if_asked()
@@ -218,6 +220,8 @@ class Sweep:
         for active, state in ended:
             yield from (EpochDone(active.run, event) for event in active.new_events(last_look=True))
             yield from self._collect(active, state)
+        if ended:
+            self._take_bills()
         yield from started
 
     def _collect(self, active: Active, state: JobState | None) -> Iterator[SweepEvent]:
@@ -274,8 +278,19 @@ class Sweep:
             self._site.forecast.learn(active.run, outcome)
             self._take_profile(active.run)
         self._journal.record(active.run, outcome, {**read_profile(active.rundir), **costs})
+        if costs.get("cost/billed_seconds", 0.0) is None:
+            self._unbilled.append(active.run)
         reach("sweep.recorded")
         self._notify(active.run)
+
+    def _take_bills(self) -> None:
+        """Of runs that were done before the job that they shared with others: their bills come with its end."""
+        for run in tuple(self._unbilled):
+            costs = self._site.budget.costs(self._journal.rundir(run))
+            if costs.get("cost/billed_seconds") is not None:
+                self._unbilled.remove(run)
+                self._journal.record_costs(run, costs)
+                self._notify(run)
 
     def _may_retry(self, run: Run) -> bool:
         self._failures[run.run_id] += 1

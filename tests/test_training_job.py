@@ -111,7 +111,9 @@ CASES = {
         }
     ),
 }
-ELSEWHERE = {"region", "profile", "concurrency", "poll_seconds", "startup_seconds", "prices", "budget_usd"}
+ELSEWHERE = {
+    "region", "profile", "concurrency", "runs_per_job", "poll_seconds", "startup_seconds", "prices", "budget_usd",
+}  # fmt: skip
 """Settings of which a request says nothing."""
 
 
