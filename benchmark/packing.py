@@ -34,18 +34,12 @@ class Packing:
 
     def runs_per_job(self, run: Run) -> int:
         """So many runs like this one share a job."""
-        wanted, seconds = self.launch.aws.runs_per_job, self.forecast.seconds(run)
+        aws, count, seconds = self.launch.aws, self._counts[self._kind(run)], self.forecast.seconds(run)
         if self.launch.hosts > 1:
             return 1
-        if wanted != "auto":
-            return wanted
-        return (
-            1
-            if seconds is None
-            else chosen(
-                seconds, self.launch.aws.startup_seconds, self._counts[self._kind(run)], self.launch.aws.concurrency
-            )
-        )
+        if aws.runs_per_job != "auto":
+            return max(1, min(aws.runs_per_job, count))
+        return 1 if seconds is None else chosen(seconds, aws.startup_seconds, count, aws.concurrency)
 
     def share(self, run: Run) -> float:
         """How much of a job the run takes."""

@@ -235,7 +235,11 @@ class Aws:
         return Inputs(code, images, config, checkpoints, self._uploads.weights(place) if place else None)
 
     def _record(
-        self, document: Mapping[str, Any], owner: Owner, checkpoints: tuple[str, ...], members: list[list[Any]] | None = None
+        self,
+        document: Mapping[str, Any],
+        owner: Owner,
+        checkpoints: tuple[str, ...],
+        members: list[list[Any]] | None = None,
     ) -> Record:
         return Record(
             request=document,

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,9 @@ import pytest
 from benchmark.bill import read_bills
 from benchmark.rundir import RunDir
 from launch.rehearsal.client import Rehearsal
-from launch.rehearsal.faults import Faults, Interrupt, Lost
+from launch.rehearsal.faults import Faults, Interrupt
 from tests.night import by_day
-from tests.test_aws import Aws, end_of, results, wait_for, wait_for_epochs
+from tests.test_aws import Aws, end_of, results, wait_for
 from tests.test_cli import Command, mlflow_runs, quality
 
 pytestmark = pytest.mark.slow
@@ -101,3 +99,96 @@ def test_runs_that_share_jobs_have_the_bits_of_runs_alone_and_their_bills_are_th
         assert "== run" not in log, "its own lines, and not its neighbour's"
     assert not list(command.home.glob("results/*/packs/*"))
     assert "0 to run" in command("run", "-y")
+
+
+def test_whatever_becomes_of_a_run_its_neighbours_in_the_job_do_not_notice(aws: Aws, tmp_path: Path) -> None:
+    """The first process is killed in its second epoch, and two of the others compute nothing but infinities."""
+    fatal = f"{{Environment: {{BENCHMARK_FAILPOINT: 'job.epoch@2:{tmp_path / 'reached'}'}}}}"
+    command = aws.command(
+        matrix="{seed: [0, 1]}\ninclude: [{lr: 1.0e+20}]",
+        aws=f"runs_per_job: 4, extra: {fatal}",
+        more="retries: 1",
+    )
+    output = command("run", "-y", code=1)
+    assert "2 of 4 runs done" in output
+    first, second = (members(command, each["name"]) for each in aws.jobs())
+    assert len(first) == 4
+    assert second == first[:1], "it was killed, and went on in another job"
+    assert [each["status"] for each in aws.jobs()] == ["Completed"] * 2
+    failures = [found.kind for each in rundirs(command) if (found := each.read_failure())]
+    assert failures == ["diverged"] * 2
+    again = RunDir(rundirs(command)[0].path.parent / second[0])
+    assert "going on after epoch 1" in again.log_path(2).read_text()
+    board = aws.leaderboard(command)
+    assert quality(board) == {name: aws.undisturbed(**FOUR)[name] for name in quality(board)}
+    told, paid = seconds_billed(aws, command)
+    assert paid == told
+
+
+def test_a_spot_job_goes_on_with_the_run_that_was_cut_off_and_passes_over_what_is_done(aws: Aws) -> None:
+    command = aws.command(matrix="{seed: [0, 1]}", epochs=40, aws=f"{PAIRS}, spot: true")
+    process = command.start("run", "-y")
+    wait_for(lambda: results(command) == 1 and sum(len(each.read_events()) >= 2 for each in rundirs(command)) == 2)
+    aws.server.set_faults(Faults(interrupt=(Interrupt(after=0.0),)))
+    output = end_of(process)
+    assert "2 of 2 runs done" in output
+    assert "goes on from its checkpoint" in output
+    (job,) = aws.jobs()
+    assert (job["status"], job["attempts"]) == ("Completed", 2)
+    logs = {each.path.name: each.log_path(1).read_text() for each in rundirs(command)}
+    one, other = (logs[each] for each in members(command, job["name"]))
+    assert "going on" not in one
+    assert "going on after epoch" in other
+    assert quality(aws.leaderboard(command)) == aws.undisturbed(matrix="{seed: [0, 1]}", epochs=40)
+    told, paid = seconds_billed(aws, command)
+    assert paid == told
+
+
+@pytest.mark.parametrize(
+    "point",
+    by_day(
+        ("aws.recording", "aws.finished").__contains__,
+        ["aws.uploaded", "aws.recording", "aws.recorded", "aws.created", "aws.collected", "aws.finished", "aws.ended",
+         "aws.billed", "aws.finished@2", "sweep.recorded"],
+    ),
+)  # fmt: skip
+def test_whoever_is_killed_there_is_followed_by_one_who_goes_on_with_all_runs_of_the_job(
+    aws: Aws, point: str, tmp_path: Path
+) -> None:
+    command = aws.command(matrix="{seed: [0, 1]}", aws=PAIRS)
+    command.environment["BENCHMARK_FAILPOINT"] = f"{point}:{tmp_path / 'reached'}"
+    process = command.start("run", "-y")
+    process.communicate(timeout=200)
+    assert process.returncode == -signal.SIGKILL
+    assert "2 of 2 runs done" in command("run", "-y")
+    (job,) = aws.jobs()
+    assert job["status"] == "Completed"
+    assert len(members(command, job["name"])) == 2
+    board = aws.leaderboard(command)
+    assert quality(board) == {name: aws.undisturbed(**FOUR)[name] for name in quality(board)}
+    assert len(mlflow_runs(command)) == 2
+    told, paid = seconds_billed(aws, command)
+    assert paid == told
+    assert board["cost"]["usd"] == pytest.approx(told * 0.23 / 3600, rel=0.5)
+
+
+def test_stopping_one_run_of_a_job_costs_the_others_nothing_but_another_job(aws: Aws) -> None:
+    command = aws.command(matrix="{seed: [0, 1, 2]}", epochs=150, aws="runs_per_job: 3")
+    process = command.start("run", "-y")
+    wait_for(lambda: results(command) == 1 and sum(len(each.read_events()) >= 2 for each in rundirs(command)) == 2)
+    done, under_way, last = members(command, aws.jobs()[0]["name"])
+    RunDir(rundirs(command)[0].path.parent / last).ask_to_stop()  # as `stop` does
+    output = end_of(process)
+    assert "2 of 3 runs done" in output
+    assert "stopped" in output
+    first, second = aws.jobs()
+    assert (first["status"], second["status"]) == ("Stopped", "Completed")
+    assert members(command, second["name"]) == [under_way]
+    kept, going_on, stopped = (RunDir(rundirs(command)[0].path.parent / each) for each in (done, under_way, last))
+    assert "going on after epoch" in going_on.log_path(2).read_text()
+    assert kept.last_attempt == 1
+    failure = stopped.read_failure()
+    assert failure is not None
+    assert failure.kind == "stopped"
+    told, paid = seconds_billed(aws, command)
+    assert paid == told
