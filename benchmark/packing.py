@@ -22,6 +22,10 @@ STARTUP_SHARE = 0.1
 LONGEST_SECONDS = 3600.0
 """Of a job that ``auto`` makes: what is lost with it, or stopped with it, is at most that."""
 MOST_RUNS = 100
+UNKNOWN = (
+    "aws: runs_per_job: auto: how long a run takes is not known yet, so each has a training job of its own; "
+    "`plan` measures it"
+)
 
 
 @dataclass(frozen=True)

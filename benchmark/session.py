@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import launch
-from benchmark import elsewhere, mlflow_store, network_disk, paying, preparing, registering, room, words
+from benchmark import elsewhere, mlflow_store, network_disk, packing, paying, preparing, registering, room, words
 from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
@@ -26,7 +26,6 @@ from benchmark.forecast import spent
 from benchmark.inspecting import write_cards
 from benchmark.journal import Journal, Outcome
 from benchmark.lock import exclusive
-from benchmark.packing import Packing
 from benchmark.plan import Plan
 from benchmark.planned import Found, planned
 from benchmark.preparing import must_have_run
@@ -107,8 +106,8 @@ class Session:
         wanted = {cell.run.run_id for cell in found.cells}
         chosen = [cell for cell in chosen if cell.run.run_id in wanted][: options.limit]
         forecast = plan.forecast()
-        packing = Packing(experiment.launch, [cell.run for cell in chosen], forecast) if remote else None
-        launcher = launch.make(mode, experiment.launch, packing.share if packing else None)
+        packed = packing.Packing(experiment.launch, [cell.run for cell in chosen], forecast) if remote else None
+        launcher = launch.make(mode, experiment.launch, packed.share if packed else None)
         uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
         room.check(preparing.places(plan, uri))
         stack, data = ExitStack(), preparing.Decoded()
@@ -132,8 +131,8 @@ class Session:
         tasks = preparing.tasks(experiment.launch) if remote else "train"
         site = Site(journal, launcher, publishing, data, found.names, forecast, profiles, tasks, budget)
         interrupt = Interrupt(choice=options.on_interrupt)
-        how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, packing=packing)
-        workers = preparing.at_a_time(experiment.launch, options.workers, how, packing)
+        how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, packing=packed)
+        workers = preparing.at_a_time(experiment.launch, options.workers, how, packed)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
         command, expected = (
             partial(words.command, path, settings),
@@ -160,7 +159,14 @@ class Session:
         """What does not hold where the journal and MLflow's store lie."""
         store = mlflow_store.sqlite_path(self.uri)
         places = {self.found.plan.directory, *([store.absolute().parent] if store else [])}
-        return [told for place in sorted(places) if (told := network_disk.caution(place))]
+        told = [told for place in sorted(places) if (told := network_disk.caution(place))]
+        return [*told, *([packing.UNKNOWN] if self._packs_nothing else [])]
+
+    @property
+    def _packs_nothing(self) -> bool:
+        """Whether runs are to share jobs as their seconds say, which nobody knows."""
+        wanted = self.found.plan.experiment.launch.aws.runs_per_job == "auto"
+        return wanted and self.costs_money and any(self.site.forecast.seconds(run) is None for run in self.todo)
 
     @property
     def costs_money(self) -> bool:

@@ -64,6 +64,8 @@ class Pack(TrainingJob):
                 if each.asked:
                     each.end(Failure("stopped", "stopped before it was started"))
         self._asked = any(each.asked for each in self.open)
+        if self._asked and self.record is not None and self._phase == "watch" and not self._told:
+            aws_record.mark_stopped(self.rundir, self.record)
         super()._go_on()
 
     def _gather(self) -> None:
@@ -91,7 +93,7 @@ class Pack(TrainingJob):
         for each in self.members:
             assert each.record is not None
             each.record.write(each.directory)
-            reach("aws.recording")
+            reach("pack.recording")
         aws_record.commit(self.rundir, self.record)
 
     def _begin_bill(self) -> None:
@@ -138,7 +140,7 @@ class Pack(TrainingJob):
         ended = [each for each in self.open if self._has_ended(each)]
         self._share_bill()
         self._slots.give(self.record.name)
-        reach("aws.billed")
+        reach("pack.billed")
         for each in ended:
             self._end_member(each)
         if self.open and aws_outcome.lacked_capacity(self.said):
@@ -204,7 +206,7 @@ class Pack(TrainingJob):
 
     def _is_innocent(self, failure: Failure, number: int, *, begun: bool) -> bool:
         if failure.kind == "stopped":
-            return self._asked or self._told
+            return self.record is not None and aws_record.is_stopped(self.rundir, self.record)
         return self.said.get("TrainingJobStatus") != "Completed" and begun and number > 0
 
     def _has_strangers(self) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -77,7 +78,7 @@ def is_open(rundir: RunDir) -> bool:
 
 def commit(rundir: RunDir, record: Record) -> None:
     """Every run that shares the job has its record: from now on it may live."""
-    write_json(_pack(rundir, record), {"members": record.members})
+    _write(rundir, record, stopped=False)
 
 
 def is_committed(rundir: RunDir, record: Record) -> bool:
@@ -85,9 +86,25 @@ def is_committed(rundir: RunDir, record: Record) -> bool:
     return not record.members or _pack(rundir, record).exists()
 
 
+def mark_stopped(rundir: RunDir, record: Record) -> None:
+    """Because of one of its runs the job is about to be stopped: the others have not failed."""
+    _write(rundir, record, stopped=True)
+
+
+def is_stopped(rundir: RunDir, record: Record) -> bool:
+    """Whether we have stopped the job, in whatever process."""
+    with suppress(OSError, ValueError):
+        return bool(json.loads(_pack(rundir, record).read_text(encoding="utf-8"))["stopped"])
+    return False
+
+
 def forget(rundir: RunDir, record: Record) -> None:
     """No run of the job is open any more."""
     _pack(rundir, record).unlink(missing_ok=True)
+
+
+def _write(rundir: RunDir, record: Record, *, stopped: bool) -> None:
+    write_json(_pack(rundir, record), {"members": record.members, "stopped": stopped})
 
 
 def _pack(rundir: RunDir, record: Record) -> Path:

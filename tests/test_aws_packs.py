@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from benchmark.bill import read_bills
+from benchmark.prices import Prices
 from benchmark.rundir import RunDir
 from launch.rehearsal.client import Rehearsal
-from launch.rehearsal.faults import Faults, Interrupt
+from launch.rehearsal.faults import Error, Faults, Interrupt, Lost
 from tests.night import by_day
-from tests.test_aws import Aws, end_of, results, wait_for
+from tests.test_aws import TYPE, Aws, end_of, results, wait_for
 from tests.test_cli import Command, mlflow_runs, quality
 
 pytestmark = pytest.mark.slow
@@ -43,6 +44,7 @@ def aws(server: Rehearsal, tmp_path: Path, cache: Path) -> Iterator[Aws]:
 
 FOUR = {"matrix": "{seed: [0, 1, 2, 3]}"}
 PAIRS = "runs_per_job: 2"
+PRICE = Prices.shipped({}).price(TYPE) or 0.0
 
 
 def rundirs(command: Command) -> list[RunDir]:
@@ -60,13 +62,13 @@ def members(command: Command, name: str) -> list[str]:
 
 def seconds_billed(aws: Aws, command: Command) -> tuple[float, float]:
     """What SageMaker tells of all jobs together, and what the bills of all runs come to."""
-    told = sum(each["BillableTimeInSeconds"] for each in described(aws, command))
+    told = sum(each.get("BillableTimeInSeconds", 0) for each in described(aws))
     bills = [bill.billed_seconds for each in rundirs(command) for bill in read_bills(each)]
     assert None not in bills
     return told, math.fsum(each for each in bills if each is not None)
 
 
-def described(aws: Aws, command: Command) -> list[dict[str, Any]]:
+def described(aws: Aws) -> list[dict[str, Any]]:
     import boto3  # noqa: TID251 - as a user of AWS looks
 
     variables = aws.server.environment()
@@ -92,7 +94,7 @@ def test_runs_that_share_jobs_have_the_bits_of_runs_alone_and_their_bills_are_th
     assert len(mlflow_runs(command)) == 4
     told, paid = seconds_billed(aws, command)
     assert paid == told > 0
-    assert board["cost"]["billed_seconds"] == told if "billed_seconds" in board["cost"] else board["cost"]["usd"] > 0
+    assert board["cost"]["usd"] == pytest.approx(told * PRICE / 3600)
     for each in rundirs(command):
         log = each.log_path(1).read_text()
         assert "epoch 3" in log
@@ -149,7 +151,7 @@ def test_a_spot_job_goes_on_with_the_run_that_was_cut_off_and_passes_over_what_i
     by_day(
         ("aws.recording", "aws.finished").__contains__,
         ["aws.uploaded", "aws.recording", "aws.recorded", "aws.created", "aws.collected", "aws.finished", "aws.ended",
-         "aws.billed", "aws.finished@2", "sweep.recorded"],
+         "pack.billed", "aws.finished@2", "sweep.recorded"],
     ),
 )  # fmt: skip
 def test_whoever_is_killed_there_is_followed_by_one_who_goes_on_with_all_runs_of_the_job(
@@ -169,7 +171,7 @@ def test_whoever_is_killed_there_is_followed_by_one_who_goes_on_with_all_runs_of
     assert len(mlflow_runs(command)) == 2
     told, paid = seconds_billed(aws, command)
     assert paid == told
-    assert board["cost"]["usd"] == pytest.approx(told * 0.23 / 3600, rel=0.5)
+    assert board["cost"]["usd"] == pytest.approx(told * PRICE / 3600)
 
 
 def test_stopping_one_run_of_a_job_costs_the_others_nothing_but_another_job(aws: Aws) -> None:
@@ -190,5 +192,58 @@ def test_stopping_one_run_of_a_job_costs_the_others_nothing_but_another_job(aws:
     failure = stopped.read_failure()
     assert failure is not None
     assert failure.kind == "stopped"
+    told, paid = seconds_billed(aws, command)
+    assert paid == told
+
+
+@pytest.mark.nightly
+def test_a_run_over_its_time_is_stopped_and_the_next_one_has_all_of_its_own(aws: Aws) -> None:
+    long = "overrides: [{when: {seed: 0}, set: {epochs: 5000}}]"
+    command = aws.command(matrix=f"{{seed: [0, 1]}}\n{long}", aws=PAIRS, more="time_limit: 20, retries: 0")
+    output = command("run", "-y", code=1)
+    assert "1 of 2 runs done" in output
+    assert "stopped after 20 seconds (launch: time_limit)" in output
+    assert [each["status"] for each in aws.jobs()] == ["Completed"]
+    (failure,) = [found for each in rundirs(command) if (found := each.read_failure())]
+    assert failure.kind == "timeout"
+    found = quality(aws.leaderboard(command))
+    assert found
+    assert found == {name: aws.undisturbed(**FOUR)[name] for name in found}
+
+
+@pytest.mark.nightly
+def test_auto_packs_by_the_seconds_that_a_plan_has_measured(aws: Aws) -> None:
+    command = aws.command(**FOUR, aws="runs_per_job: auto")
+    assert "not known yet" in command("run", "-y", "--limit", "1")
+    assert "not known yet" not in command("run", "-y")
+    assert sorted(each["name"].endswith("-pack") for each in aws.jobs()) == [False, True, True]
+    assert quality(aws.leaderboard(command)) == aws.undisturbed(**FOUR)
+
+
+@pytest.mark.nightly
+def test_twelve_runs_in_shared_jobs_and_every_fault_at_once_lose_nothing_and_start_nothing_twice(aws: Aws) -> None:
+    matrix = "{lr: [1e-3, 3e-3], seed: [0, 1, 2, 3, 4, 5]}"
+    command = aws.command(matrix=matrix, epochs=20, aws="runs_per_job: 3, spot: true")
+    aws.server.set_faults(
+        Faults(
+            errors=(Error("CreateTrainingJob", nth=2), Error("PutObject", "InternalError", nth=3),
+                    Error("DescribeTrainingJob", nth=4, times=2), Error("GetObject", "ConnectionReset", nth=9)),
+            lost=(Lost("CreateTrainingJob", nth=1),),
+            capacity_jobs=(3,),
+            interrupt=(Interrupt(f"{aws.name}-*", after=6.0),),
+            quota={TYPE: 2},
+        )
+    )  # fmt: skip
+    first = command.start("run", "-y")
+    wait_for(lambda: results(command) >= 2, 300)
+    first.kill()
+    first.communicate()
+    output = end_of(command.start("run", "-y"))
+    assert "12 of 12 runs done" in output
+    jobs = [each for each in aws.jobs() if each["status"] == "Completed"]
+    shared = [run_id for each in jobs for run_id in members(command, each["name"])]
+    assert len(shared) == len(set(shared)) == 12, "no run was in two jobs that ran"
+    assert quality(aws.leaderboard(command)) == aws.undisturbed(matrix=matrix, epochs=20)
+    assert len(mlflow_runs(command)) == 12
     told, paid = seconds_billed(aws, command)
     assert paid == told

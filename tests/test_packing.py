@@ -23,6 +23,7 @@ from benchmark.run import DataSpec, Run
 from benchmark.training import pack
 from launch import aws_member, aws_results
 from launch.aws_gathering import QUIET_SECONDS, Gathering
+from launch.aws_log import Own
 from launch.training_job import BEGIN, PACK_VARIABLE, TURN
 from tests.aws_model import problems
 from tests.test_budget import forecast
@@ -192,6 +193,15 @@ def test_who_writes_and_who_reads_agree_on_the_names() -> None:
     assert (pack.VARIABLE, pack.ENDED, pack.SECONDS) == (PACK_VARIABLE, aws_member.OUTPUTS, aws_results.SECONDS)
     assert pack.LOG in aws_results.BESIDE
     assert pack.SECONDS in aws_results.BESIDE
+
+
+def test_the_log_of_a_run_is_what_stands_behind_its_heading() -> None:
+    lines = ["installing", pack.heading("aaa", 1, 2), "a1", "a2", pack.heading("bbb", 2, 2), "b1"]
+    own = {name: list(filter(Own(name), map(str.encode, lines))) for name in ("aaa", "bbb")}
+    assert own == {
+        "aaa": [b"== run aaa (1 of 2) ==", b"a1", b"a2"],
+        "bbb": [b"== run bbb (2 of 2) ==", b"b1"],
+    }
 
 
 def test_a_run_has_its_own_places_below_those_of_the_job(tmp_path: Path) -> None:
