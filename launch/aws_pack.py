@@ -21,6 +21,7 @@ from benchmark.rundir import BrokenFile, RunDir
 from launch import aws_outcome, aws_record, aws_results
 from launch.aws_job import CAPACITY_SECONDS, TrainingJob
 from launch.aws_member import Member, seconds
+from launch.aws_results import SECONDS
 from launch.training_job import Owner
 
 LOOK_SECONDS = 1.0
@@ -92,6 +93,7 @@ class Pack(TrainingJob):
         assert self.record is not None
         for each in self.members:
             assert each.record is not None
+            (each.directory / SECONDS).unlink(missing_ok=True)  # of an attempt before the journal was moved away
             each.record.write(each.directory)
             reach("pack.recording")
         aws_record.commit(self.rundir, self.record)
