@@ -167,10 +167,10 @@ class TrainingJob:
             self.aws.clients("sagemaker").stop_training_job(TrainingJobName=self.record.name)
             self._told = True
         self._tell_of_interruptions()
-        self._look()
+        self._tail()
         return self._next("watch", self.aws.interval)
 
-    def _look(self) -> None:
+    def _tail(self) -> None:
         """At what has come to S3."""
         if self._mirror is None:
             self._mirror = self._make_mirror()

@@ -103,7 +103,7 @@ class Pack(TrainingJob):
         for each in self.members:
             each.pay(aws_outcome.bill(self.record.request))
 
-    def _look(self) -> None:
+    def _tail(self) -> None:
         """At the run whose turn it is; of those that have ended the last one is kept until the job has."""
         for each in self.open:
             each.look(self.aws.clients)
