@@ -254,3 +254,19 @@ def test_twelve_runs_in_shared_jobs_and_every_fault_at_once_lose_nothing_and_sta
     assert len(mlflow_runs(command)) == 12
     told, paid = seconds_billed(aws, command)
     assert paid == told
+
+
+@pytest.mark.nightly
+def test_a_sweep_that_is_stopped_goes_on_from_the_checkpoints_of_the_shared_job(aws: Aws) -> None:
+    command = aws.command(matrix="{seed: [0, 1]}", epochs=150, aws=PAIRS)
+    process = command.start("run", "-y", "--on-interrupt", "stop")
+    wait_for(lambda: any(len(each.read_events()) >= 3 for each in rundirs(command)))
+    process.send_signal(signal.SIGINT)
+    end_of(process, 120)
+    assert process.returncode == 130
+    assert not [each for each in rundirs(command) if each.read_failure()]
+    assert "2 of 2 runs done" in command("run", "-y")
+    assert sorted(each["status"] for each in aws.jobs()) == ["Completed", "Stopped"]
+    assert any("going on after epoch" in each.log_path(2).read_text() for each in rundirs(command))
+    told, paid = seconds_billed(aws, command)
+    assert paid == told
