@@ -1,8 +1,8 @@
 """How many runs share a training job in AWS, so that the start-up of a job is not paid for each short run.
 
 With ``auto`` the forecast decides: as many of a kind as make the start-up :data:`STARTUP_SHARE` of the job, but no job
-longer than :data:`LONGEST_SECONDS`, and no so few jobs that some of those that may run at a time are missing.  Of runs
-of which nothing is known each has a job of its own.
+longer than :data:`LONGEST_SECONDS`, and no so few jobs that some of those that may run at a time are missing.  Runs of
+which nothing is known, or that are taken for long, have a job of their own; the first ones that end teach the rest.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ LONGEST_SECONDS = 3600.0
 """Of a job that ``auto`` makes: what is lost with it, or stopped with it, is at most that."""
 MOST_RUNS = 100
 UNKNOWN = (
-    "aws: runs_per_job: auto: how long a run takes is not known yet, so each has a training job of its own; "
-    "`plan` measures it"
+    "aws: runs_per_job: auto: how long a run takes is not known yet, so the first ones have training jobs of their "
+    "own; `plan` measures it beforehand"
 )
 
 
@@ -67,6 +67,10 @@ class Packing:
         for run in self.todo:
             most[self._kind(run)] = max(most[self._kind(run)], self.runs_per_job(run))
         return self.launch.aws.concurrency * max(1, sum(most.values()))
+
+    def count_workers(self) -> int:
+        """The same by what has been learnt since."""
+        return self.workers
 
     @cached_property
     def _counts(self) -> Counter[str]:

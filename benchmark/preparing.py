@@ -110,7 +110,8 @@ def settings(
     which there is a ``packing``, take nothing of this machine, and SageMaker minds their time."""
     count = _wanted(launch, workers)
     if packing:
-        return Settings(count or packing.workers, Limits(), launch.retries, None, most_seconds)
+        growing = None if count or launch.aws.runs_per_job != "auto" else packing.count_workers
+        return Settings(count or packing.workers, Limits(), launch.retries, None, most_seconds, growing)
     memory = int(MEMORY_SHARE * forecast.available_memory())
     limits = Limits(launch.timeout, launch.time_limit)
     return Settings(count or fitting(todo), limits, launch.retries, memory, most_seconds)

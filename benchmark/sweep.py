@@ -36,6 +36,8 @@ __all__ = [
 
 RETRIED: frozenset[FailureKind] = frozenset({"killed", "timeout", "infrastructure"})
 POLL_SECONDS = 0.05
+COUNT_SECONDS = 2.0
+"""Between two looks how many runs are to be under way, where that changes."""
 LEAST_SECONDS, RUN_SECONDS, MOST_SECONDS = 5.0, 1.0, 30.0
 """So long, by the number of runs, the measuring of speed waits for MLflow to have what is done so far: publishing to a
 file needs the processor; where it waits for a slow server, it disturbs nothing."""
@@ -53,13 +55,15 @@ class Interrupt:
 @dataclass(frozen=True)
 class Settings:
     """How many runs at once, how long one may take, how often one is retried, how much memory (bytes) they share, and
-    how long the training may take in all (seconds)."""
+    how long the training may take in all (seconds).  ``growing`` says how many at once by what is known of them now,
+    where that is to be learnt from those that have ended."""
 
     workers: int
     limits: Limits = field(default_factory=Limits)
     retries: int = 2
     memory: int | None = None
     most_seconds: float | None = None
+    growing: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class Sweep:
         self._waiting = Waiting(todo, site.forecast, settings.memory)
         self._active: list[Active] = []
         self._failures: Counter[str] = Counter()
+        self._workers, self._counted = settings.workers, time.monotonic()
         self._told: int = 0
         self._late = self._cancelled = self._left = self._spent = False
         self._deadline = None if settings.most_seconds is None else time.monotonic() + settings.most_seconds
@@ -168,8 +173,13 @@ class Sweep:
             if run.run_id in done and not self._publications[run.run_id].committed:
                 self._notify(run)
 
+    def _count_workers(self) -> None:
+        if self._settings.growing and time.monotonic() - self._counted >= COUNT_SECONDS:
+            self._workers, self._counted = self._settings.growing(), time.monotonic()
+
     def _start(self) -> Iterator[SweepEvent]:
-        while self._waiting and len(self._active) < self._settings.workers and not self._stopped:
+        self._count_workers()
+        while self._waiting and len(self._active) < self._workers and not self._stopped:
             run = self._waiting.take([each.run for each in self._active])
             if run is None:
                 return

@@ -27,6 +27,7 @@ from launch.aws_log import Own
 from launch.training_job import BEGIN, PACK_VARIABLE, TURN
 from tests.aws_model import problems
 from tests.test_budget import forecast
+from tests.test_forecast import result
 from tests.test_training_job import CASES
 
 RUNS = [Run(DataSpec("digits"), "lenet5", data_digest="d", seed=seed) for seed in range(40)]
@@ -84,7 +85,19 @@ def test_so_many_are_submitted_that_every_job_at_a_time_is_full() -> None:
     how = settings(found.launch, None, RUNS, packing=found)
     assert how.workers == 20
     assert at_a_time(found.launch, None, how, found) == 4
+    assert how.growing is None
     assert settings(found.launch, 3, RUNS, packing=found).workers == 3
+
+
+def test_with_auto_the_runs_that_end_teach_how_many_are_submitted() -> None:
+    found = packing(seconds=4000.0)
+    how = settings(found.launch, None, RUNS, packing=found)
+    assert how.workers == 4
+    assert how.growing is not None
+    assert how.growing() == 4
+    found.forecast.learn(RUNS[0], result(RUNS[0], 60.0))
+    assert how.growing() == 40
+    assert settings(found.launch, 3, RUNS, packing=found).growing is None
 
 
 def test_dollars_of_the_plan_and_the_budget_know_that_start_up_is_paid_once_a_job() -> None:
