@@ -26,6 +26,12 @@ class AwsSettings:
     profile: str | None = key(None, "of ~/.aws/config; null: $AWS_PROFILE, or the usual search for credentials")
     instance_type: str = key(DEFAULT_INSTANCE, "of runs that name none", min_length=4)
     concurrency: int = key(4, "training jobs at a time, of each instance type", ge=1)
+    runs_per_job: int | Literal["auto"] = key(
+        1,
+        "so many runs share a training job, one after the other, and pay its start-up once; auto: as many as make it a "
+        "tenth of the job; runs on several hosts share none",
+        ge=1,
+    )
     volume_gib: int = key(30, "disk of each instance", ge=1, le=16384)
     input_mode: Literal["File", "FastFile"] = key("File", "File: data are copied first; FastFile: read as needed")
     spot: bool = key(False, "managed spot: cheaper, may be interrupted; the job then goes on from its checkpoint")

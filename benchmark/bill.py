@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from benchmark.prices import Prices
@@ -19,6 +20,8 @@ from benchmark.records import SCHEMA_VERSION
 from benchmark.rundir import RunDir, read_record, write_json
 
 NAME = "bill.json"
+PARTS = 1024
+"""Of a second; a fraction that binary numbers hold exactly."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ class Bill:
     billed_seconds: float | None
     training_seconds: float | None
     spot: bool
+    expected_seconds: float | None = None
+    """As long as SageMaker has told none: what the job will come to, for whoever minds a budget."""
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         if self.instances < 1:
             raise ValueError(f"a job on {self.instances} instances")
-        for seconds in (self.billed_seconds, self.training_seconds):
+        for seconds in (self.billed_seconds, self.training_seconds, self.expected_seconds):
             if seconds is not None and not 0 <= seconds < math.inf:
                 raise ValueError(f"a job of {seconds} seconds")
 
@@ -58,6 +63,46 @@ class Bill:
         """Billed seconds at the price on demand, which is right for spot, too: its discount is in the seconds."""
         price = prices.price(self.instance_type)
         return None if self.billed is None or price is None else self.billed * price / 3600
+
+    def likely_dollars(self, prices: Prices) -> float:
+        """The same, or what is expected, or nothing where nothing is known."""
+        known = self if self.billed_seconds is not None else self.settled(self.expected_seconds, self.training_seconds)
+        return known.dollars(prices) or 0.0
+
+    def foreseen(self, seconds: float) -> Bill:
+        """The bill of a run that has ended in a job that goes on with others."""
+        return dataclasses.replace(self, expected_seconds=seconds)
+
+    def settled(self, billed: float | None, trained: float | None) -> Bill:
+        """The same machines for other seconds."""
+        return dataclasses.replace(self, billed_seconds=billed, training_seconds=trained, expected_seconds=None)
+
+
+def divided(bill: Bill, seconds: Sequence[float]) -> list[Bill]:
+    """The bill of a job that several runs share, for each of them: what belongs to the ``seconds`` that it has had, and
+    an equal part of the rest, in which the job began and ended.
+
+    Returns:
+        as many bills, which come to the whole: to the last bit, where that is full seconds, since each is of full
+        1024ths of one.
+    """
+    rest = max(0.0, (bill.training_seconds or 0.0) - math.fsum(seconds))
+    weights = [each + rest / len(seconds) for each in seconds]
+    billed, trained = _portions(bill.billed_seconds, weights), _portions(bill.training_seconds, weights)
+    return [bill.settled(*each) for each in zip(billed, trained, strict=True)]
+
+
+def _portions(whole: float | None, weights: Sequence[float]) -> Sequence[float | None]:
+    if whole is None:
+        return [None] * len(weights)
+    total, units = math.fsum(weights), round(whole * PARTS)
+    parts = [part / total if total else place / len(weights) for place, part in _sums(weights)]
+    ends = [round(units * each) for each in parts]
+    return [(end - start) / PARTS for start, end in pairwise([0, *ends])]
+
+
+def _sums(weights: Sequence[float]) -> Iterator[tuple[int, float]]:
+    return ((place, math.fsum(weights[:place])) for place in range(1, len(weights) + 1))
 
 
 def write_bill(attempt_directory: Path, bill: Bill) -> None:

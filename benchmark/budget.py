@@ -24,8 +24,8 @@ class Budget:
     forecast: Forecast = field(default_factory=lambda: Forecast({}))
     hourly: Callable[[Run], float | None] = lambda run: None
     limit: float | None = None
-    overhead: float = 0.0
-    """Seconds of each run that are paid for beside the forecast's."""
+    overhead: Callable[[Run], float] = lambda run: 0.0
+    """Seconds of a run that are paid for beside the forecast's."""
     _paid: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -40,12 +40,12 @@ class Budget:
         except BrokenFile:
             return UNKNOWN
         if bills:
-            self._paid[rundir.path.name] = math.fsum(each.dollars(self.prices) or 0.0 for each in bills)
+            self._paid[rundir.path.name] = math.fsum(each.likely_dollars(self.prices) for each in bills)
         return costs(bills, self.prices)
 
     def expected(self, runs: Iterable[Run]) -> float:
         """Dollars that these runs will cost, as far as that is known."""
-        seconds = ((run, (self.forecast.seconds(run) or 0.0) + self.overhead) for run in runs)
+        seconds = ((run, (self.forecast.seconds(run) or 0.0) + self.overhead(run)) for run in runs)
         return math.fsum((self.hourly(run) or 0.0) * each / 3600 for run, each in seconds)
 
     def allows(self, run: Run, active: Sequence[Run]) -> bool:

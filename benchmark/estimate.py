@@ -44,7 +44,10 @@ def estimate(
 
 
 def dollars(
-    runs: Sequence[Run], forecast: Forecast, hourly: Callable[[Run], float | None], overhead: float = 0.0
+    runs: Sequence[Run],
+    forecast: Forecast,
+    hourly: Callable[[Run], float | None],
+    overhead: Callable[[Run], float] = lambda run: 0.0,
 ) -> Range | None:
     """What ``runs`` will cost together where each has instances of its own, so that workers and order do not matter.
 
@@ -52,12 +55,12 @@ def dollars(
         runs: any runs of the forecast.
         forecast: of their seconds, on these instances.
         hourly: dollars an hour of all instances of a run; ``None`` where that is not known.
-        overhead: seconds of each run that are paid for beside the forecast's.
+        overhead: seconds of a run that are paid for beside the forecast's.
 
     Returns:
         ``None`` where the price or the forecast of any run is not known.
     """
-    ranges = [_dollars(run, forecast, hourly(run), overhead) for run in runs]
+    ranges = [_dollars(run, forecast, hourly(run), overhead(run)) for run in runs]
     known = [each for each in ranges if each is not None]
     if len(known) < len(ranges):
         return None

@@ -38,6 +38,8 @@ POINTS = (
     "aws.ended",  # the job has ended, nothing of it is in the run directory
     "aws.collected",  # all of it is but result.json
     "aws.finished",  # result.json is there, the job's checkpoints are in S3, and its end is not written down
+    "pack.recording",  # of a job that runs share some have their record, and nothing is asked for
+    "pack.billed",  # it has ended, each of its runs has its bill, and none of those that are open has ended
     "publish.created",  # MLflow has made the run, and its reply is lost
     "publish.epochs",  # MLflow has the curve
     "publish.uncommitted",  # MLflow has all but the commit tag

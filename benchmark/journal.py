@@ -223,6 +223,14 @@ class Journal:
             self._db.execute("UPDATE outcomes SET profile = ? WHERE run_id = ?", (values, run.run_id))
             self._db.execute("UPDATE runs SET published = NULL WHERE run_id = ?", (run.run_id,))
 
+    def record_costs(self, run: Run, costs: Mapping[str, float | None]) -> None:
+        """Enters what a run that has an outcome has cost, once that is known; MLflow has it to be told."""
+        with self._transaction():
+            found = self._db.execute("SELECT profile FROM outcomes WHERE run_id = ?", (run.run_id,)).fetchone()
+            values = json.dumps({**(json.loads(found["profile"]) if found else {}), **costs})
+            self._db.execute("UPDATE outcomes SET profile = ? WHERE run_id = ?", (values, run.run_id))
+            self._db.execute("UPDATE runs SET published = NULL WHERE run_id = ?", (run.run_id,))
+
     def costs(self, run: Run) -> dict[str, float | None]:
         """The ``cost/…`` values that were recorded beside the outcome; empty where there is none."""
         found = self._db.execute("SELECT profile FROM outcomes WHERE run_id = ?", (run.run_id,)).fetchone()
@@ -316,6 +324,11 @@ class Journal:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def is_unbilled(outcome: Outcome | None) -> bool:
+    """Whether a run has cost something, and nobody knew how much when its outcome was recorded."""
+    return outcome is not None and outcome.profile.get("cost/billed_seconds", 0.0) is None
 
 
 def _told(path: Path, error: Exception) -> str:

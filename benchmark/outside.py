@@ -113,7 +113,7 @@ def stop_sweep(plan: Plan, *, drain: bool = False) -> str:
     os.kill(found.pid, signal.SIGINT if drain else signal.SIGTERM)
     how = "finishes what runs, then ends" if drain else "ends now"
     if left := sum(is_open(_rundir(plan, run)) for run in plan.runs):
-        how = f"ends now and leaves {left} training job{'s' * (left != 1)} to run in AWS (`stop RUN` stops one)"
+        how = f"ends now and leaves {left} run{'s' * (left != 1)} in AWS (`stop RUN` stops one)"
     return f"{found} {how}; `run` goes on with what is left"
 
 

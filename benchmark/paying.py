@@ -10,6 +10,7 @@ from benchmark.budget import Budget
 from benchmark.config.experiment import LaunchSettings
 from benchmark.estimate import Estimate, dollars, estimate
 from benchmark.forecast import Forecast
+from benchmark.packing import Packing
 from benchmark.plan import Plan
 from benchmark.preparing import UsageProblem
 from benchmark.prices import Prices
@@ -26,11 +27,12 @@ def hourly(launch: LaunchSettings, prices: Prices, run: Run) -> float | None:
 def expected(
     launch: LaunchSettings, todo: Sequence[Run], forecast: Forecast, workers: int, *, remote: bool
 ) -> Estimate | None:
-    """How long ``todo`` will take, and what it will cost."""
+    """How long ``todo`` will take with so many at a time, and what it will cost."""
     if not remote:
         return estimate(todo, forecast, workers, launch.price_per_hour)
     price = partial(hourly, launch, Prices.shipped(launch.aws.prices))
-    found, cost = estimate(todo, forecast, workers), dollars(todo, forecast, price, launch.aws.startup_seconds)
+    startup = Packing(launch, todo, forecast).startup_seconds
+    found, cost = estimate(todo, forecast, workers), dollars(todo, forecast, price, startup)
     return found and replace(found, dollars=cost, unpriced=cost is None)
 
 
@@ -45,7 +47,8 @@ def budget(plan: Plan, todo: Sequence[Run], forecast: Forecast, *, remote: bool)
     if not remote:
         return Budget()
     aws = launch.aws
-    found = Budget(prices, forecast, partial(hourly, launch, prices), aws.budget_usd, aws.startup_seconds)
+    startup = Packing(launch, todo, forecast).startup_seconds
+    found = Budget(prices, forecast, partial(hourly, launch, prices), aws.budget_usd, startup)
     for run in plan.runs:
         found.costs(RunDir(plan.directory / "runs" / run.run_id))
     if found.limit is not None and todo:

@@ -15,6 +15,7 @@ from benchmark.data import datasets
 from benchmark.estimate import Estimate
 from benchmark.installed import default_experiment
 from benchmark.labels import labels
+from benchmark.packing import Packing
 from benchmark.plan import Plan, PlannedRun
 from benchmark.preparing import UsageProblem
 from benchmark.probes import Probes
@@ -52,8 +53,11 @@ class Found:
         new = [cell.run for cell in self.cells if cell.state == "new"]
         launch = self.plan.experiment.launch
         remote = is_remote(launch.mode)
-        workers = preparing.settings(launch, None, new, remote=remote).workers
-        return paying.expected(launch, new, self.plan.forecast(), workers, remote=remote)
+        forecast = self.plan.forecast()
+        packing = Packing(launch, new, forecast) if remote else None
+        how = preparing.settings(launch, None, new, packing=packing)
+        workers = preparing.at_a_time(launch, None, how, packing)
+        return paying.expected(launch, new, forecast, workers, remote=remote)
 
 
 def planned(

@@ -12,6 +12,7 @@ from benchmark.attempt import Limits
 from benchmark.config.experiment import LaunchSettings
 from benchmark.data import datasets
 from benchmark.mlflow_store import sqlite_path
+from benchmark.packing import Packing
 from benchmark.plan import Plan, PlannedRun
 from benchmark.profiles import Profiles
 from benchmark.run import Run
@@ -104,18 +105,26 @@ def settings(
     todo: Sequence[Run],
     most_seconds: float | None = None,
     *,
-    remote: bool = False,
+    packing: Packing | None = None,
 ) -> Settings:
-    """How to sweep; ``workers`` and ``most_seconds`` are what the command line says.  Jobs that run elsewhere
-    (``remote``) take nothing of this machine, and SageMaker minds their time."""
-    count = workers or (launch.workers if isinstance(launch.workers, int) else None)
-    if remote:
-        types = {run.instance_type or launch.aws.instance_type for run in todo}
-        count = count or launch.aws.concurrency * max(1, len(types))
-        return Settings(count, Limits(), launch.retries, None, most_seconds)
+    """How to sweep; ``workers`` and ``most_seconds`` are what the command line says.  Jobs that run elsewhere, for
+    which there is a ``packing``, take nothing of this machine, and SageMaker minds their time."""
+    count = _wanted(launch, workers)
+    if packing:
+        growing = None if count or launch.aws.runs_per_job != "auto" else packing.count_workers
+        return Settings(count or packing.workers, Limits(), launch.retries, None, most_seconds, growing)
     memory = int(MEMORY_SHARE * forecast.available_memory())
     limits = Limits(launch.timeout, launch.time_limit)
     return Settings(count or fitting(todo), limits, launch.retries, memory, most_seconds)
+
+
+def at_a_time(launch: LaunchSettings, workers: int | None, found: Settings, packing: Packing | None) -> int:
+    """How many of the workers work at a time: of runs that share a job one does."""
+    return min(found.workers, _wanted(launch, workers) or packing.jobs) if packing else found.workers
+
+
+def _wanted(launch: LaunchSettings, workers: int | None) -> int | None:
+    return workers or (launch.workers if isinstance(launch.workers, int) else None)
 
 
 def tasks(launch: LaunchSettings) -> str:

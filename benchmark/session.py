@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import launch
-from benchmark import elsewhere, mlflow_store, network_disk, paying, preparing, registering, room, words
+from benchmark import elsewhere, mlflow_store, network_disk, packing, paying, preparing, registering, room, words
 from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
@@ -102,10 +102,12 @@ class Session:
         mode = options.mode or experiment.launch.mode
         remote = launch.is_remote(mode)
         elsewhere.check_instances(plan.runs, remote=remote)
-        launcher = launch.make(mode, experiment.launch)
         chosen = preparing.chosen(plan, options.retry, options.rerun_stale) if options.train else []
         wanted = {cell.run.run_id for cell in found.cells}
         chosen = [cell for cell in chosen if cell.run.run_id in wanted][: options.limit]
+        forecast = plan.forecast()
+        packed = packing.Packing(experiment.launch, [cell.run for cell in chosen], forecast) if remote else None
+        launcher = launch.make(mode, experiment.launch, packed.share if packed else None)
         uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
         room.check(preparing.places(plan, uri))
         stack, data = ExitStack(), preparing.Decoded()
@@ -120,7 +122,6 @@ class Session:
         now = journal.outcomes()
         todo = tuple(cell.run for cell in chosen if now.get(cell.run.run_id) == cell.outcome)
         elsewhere.check_living(todo, plan.directory, remote=remote)
-        forecast = plan.forecast()
         budget = paying.budget(plan, todo, forecast, remote=remote)
         _write_resolved(plan)
         write_cards(plan.data, plan.directory)
@@ -130,13 +131,14 @@ class Session:
         tasks = preparing.tasks(experiment.launch) if remote else "train"
         site = Site(journal, launcher, publishing, data, found.names, forecast, profiles, tasks, budget)
         interrupt = Interrupt(choice=options.on_interrupt)
-        how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, remote=remote)
+        how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, packing=packed)
+        workers = preparing.at_a_time(experiment.launch, options.workers, how, packed)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
         command, expected = (
             partial(words.command, path, settings),
-            paying.expected(experiment.launch, todo, site.forecast, how.workers, remote=remote),
+            paying.expected(experiment.launch, todo, site.forecast, workers, remote=remote),
         )
-        return cls(found, site, sweep, interrupt, todo, how.workers, command, uri, stack, expected)
+        return cls(found, site, sweep, interrupt, todo, workers, command, uri, stack, expected)
 
     @property
     def narrator(self) -> words.Narrator:
@@ -157,7 +159,14 @@ class Session:
         """What does not hold where the journal and MLflow's store lie."""
         store = mlflow_store.sqlite_path(self.uri)
         places = {self.found.plan.directory, *([store.absolute().parent] if store else [])}
-        return [told for place in sorted(places) if (told := network_disk.caution(place))]
+        told = [told for place in sorted(places) if (told := network_disk.caution(place))]
+        return [*told, *([packing.UNKNOWN] if self._packs_nothing else [])]
+
+    @property
+    def _packs_nothing(self) -> bool:
+        """Whether runs are to share jobs as their seconds say, which nobody knows."""
+        wanted = self.found.plan.experiment.launch.aws.runs_per_job == "auto"
+        return wanted and self.costs_money and any(self.site.forecast.seconds(run) is None for run in self.todo)
 
     @property
     def costs_money(self) -> bool:

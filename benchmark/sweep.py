@@ -18,7 +18,7 @@ from benchmark.attempt import Active, Gone, Limits, has_outcome, read_profile
 from benchmark.budget import Budget
 from benchmark.failpoints import reach
 from benchmark.forecast import Forecast
-from benchmark.journal import Journal
+from benchmark.journal import Journal, is_unbilled
 from benchmark.measuring import Measurement
 from benchmark.profiles import Profiles
 from benchmark.publishing import Published, Publishing, Request, Trouble
@@ -36,6 +36,8 @@ __all__ = [
 
 RETRIED: frozenset[FailureKind] = frozenset({"killed", "timeout", "infrastructure"})
 POLL_SECONDS = 0.05
+COUNT_SECONDS = 2.0
+"""Between two looks how many runs are to be under way, where that changes."""
 LEAST_SECONDS, RUN_SECONDS, MOST_SECONDS = 5.0, 1.0, 30.0
 """So long, by the number of runs, the measuring of speed waits for MLflow to have what is done so far: publishing to a
 file needs the processor; where it waits for a slow server, it disturbs nothing."""
@@ -53,13 +55,15 @@ class Interrupt:
 @dataclass(frozen=True)
 class Settings:
     """How many runs at once, how long one may take, how often one is retried, how much memory (bytes) they share, and
-    how long the training may take in all (seconds)."""
+    how long the training may take in all (seconds).  ``growing`` says how many at once by what is known of them now,
+    where that is to be learnt from those that have ended."""
 
     workers: int
     limits: Limits = field(default_factory=Limits)
     retries: int = 2
     memory: int | None = None
     most_seconds: float | None = None
+    growing: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,11 +102,13 @@ class Sweep:
         self._waiting = Waiting(todo, site.forecast, settings.memory)
         self._active: list[Active] = []
         self._failures: Counter[str] = Counter()
+        self._workers, self._counted = settings.workers, time.monotonic()
         self._told: int = 0
         self._late = self._cancelled = self._left = self._spent = False
         self._deadline = None if settings.most_seconds is None else time.monotonic() + settings.most_seconds
         self._journal.plan(planned)
         self._known = self._journal.outcomes()
+        self._unbilled = [run for run in planned if is_unbilled(self._known.get(run.run_id))]
         self._publications = self._journal.publications()
         self._planned = tuple(planned)
         self.resumed = False
@@ -113,6 +119,7 @@ class Sweep:
     def events(self) -> Iterator[SweepEvent]:
         """Works until nothing is left or the user stopped it."""
         yield from self._recover()
+        self._take_bills()
         self._publish_the_rest()
         while self._active or (self._waiting and not self._stopped):
             yield from self._stop_if_asked()
@@ -166,8 +173,13 @@ class Sweep:
             if run.run_id in done and not self._publications[run.run_id].committed:
                 self._notify(run)
 
+    def _count_workers(self) -> None:
+        if self._settings.growing and time.monotonic() - self._counted >= COUNT_SECONDS:
+            self._workers, self._counted = self._settings.growing(), time.monotonic()
+
     def _start(self) -> Iterator[SweepEvent]:
-        while self._waiting and len(self._active) < self._settings.workers and not self._stopped:
+        self._count_workers()
+        while self._waiting and len(self._active) < self._workers and not self._stopped:
             run = self._waiting.take([each.run for each in self._active])
             if run is None:
                 return
@@ -218,6 +230,8 @@ class Sweep:
         for active, state in ended:
             yield from (EpochDone(active.run, event) for event in active.new_events(last_look=True))
             yield from self._collect(active, state)
+        if ended:
+            self._take_bills()
         yield from started
 
     def _collect(self, active: Active, state: JobState | None) -> Iterator[SweepEvent]:
@@ -274,8 +288,19 @@ class Sweep:
             self._site.forecast.learn(active.run, outcome)
             self._take_profile(active.run)
         self._journal.record(active.run, outcome, {**read_profile(active.rundir), **costs})
+        if costs.get("cost/billed_seconds", 0.0) is None:
+            self._unbilled.append(active.run)
         reach("sweep.recorded")
         self._notify(active.run)
+
+    def _take_bills(self) -> None:
+        """Of runs that were done before the job that they shared with others: their bills come with its end."""
+        for run in tuple(self._unbilled):
+            costs = self._site.budget.costs(self._journal.rundir(run))
+            if costs.get("cost/billed_seconds") is not None:
+                self._unbilled.remove(run)
+                self._journal.record_costs(run, costs)
+                self._notify(run)
 
     def _may_retry(self, run: Run) -> bool:
         self._failures[run.run_id] += 1

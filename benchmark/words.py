@@ -114,11 +114,11 @@ def stopping(event: Stopping) -> str:
             f"the disk is full: nothing more is started, {event.running} under way are finished; "
             "free some space and `run` again"
         )
-    jobs = f"{event.running} training job{'s' * (event.running != 1)}"
+    runs = f"{event.running} run{'s' * (event.running != 1)}"
     if event.how == "ask":
-        return f"interrupted: {jobs} in AWS"
+        return f"interrupted: {runs} in AWS"
     if event.how == "leave":
-        return f"leaving {jobs} to run in AWS; the next `run` goes on with what is there"
+        return f"leaving {runs} in AWS; the next `run` goes on with what is there"
     if event.how == "budget":
         return "the budget is spent: no further run is started (aws: budget_usd)"
     up = "the time is up: " * (event.how == "time")

@@ -7,7 +7,7 @@ A launcher starts a job and nothing else.  Resuming, retries, concurrency and pu
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,11 +118,12 @@ class Launcher(AbstractContextManager["Launcher"], Protocol):
         ...
 
 
-def make(mode: str, settings: object) -> Launcher:
+def make(mode: str, settings: object, share: Callable[[Run], float] | None = None) -> Launcher:
     """The launcher of ``mode`` (or of the original project's spelling of it).
 
     Args:
         settings: has an attribute for each of the mode's :data:`SETTINGS`.
+        share: how much of a remote job a run takes, where several may share one; by default all.
 
     Raises:
         ModeError: there is no such mode.
@@ -133,4 +134,6 @@ def make(mode: str, settings: object) -> Launcher:
         raise ModeError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
     module, attribute = MODES[name].split(":")
     chosen: dict[str, Any] = {key: getattr(settings, key) for key in SETTINGS[name]}
+    if share is not None and name in REMOTE:
+        chosen["share"] = share
     return cast(Launcher, getattr(importlib.import_module(module), attribute)(**chosen))

@@ -9,20 +9,24 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from benchmark import weights
 from benchmark.aws_settings import ROLE_VARIABLE, AwsSettings
 from benchmark.run import Run
-from benchmark.rundir import RunDir
+from benchmark.rundir import BrokenFile, RunDir
 from launch import Job, Unavailable, aws_clients, deep_learning
 from launch.aws_clients import LOGIN, Clients
+from launch.aws_gathering import Gathering
 from launch.aws_job import TrainingJob
-from launch.aws_record import Record, is_open
+from launch.aws_member import Member, copy_checkpoints
+from launch.aws_pack import Pack
+from launch.aws_record import Record, close, is_committed, is_open
 from launch.aws_slots import Slots
 from launch.aws_uploads import Uploads
 from launch.training_job import Bucket, Inputs, Owner, Site, environment, request
@@ -45,7 +49,8 @@ class Aws:
         deep_learning_image: a version of PyTorch, whose Deep Learning Container is taken.
         hosts: instances that train a run together.
         network_isolation: jobs that reach nothing but each other.
-        time_limit: seconds that a job may train.
+        time_limit: seconds that a run may train.
+        share: how much of a training job a run takes: 1, or less where it is to share one with others like it.
 
     Raises:
         Unavailable: there are no credentials that AWS accepts, no region, no role or no bucket.
@@ -62,6 +67,7 @@ class Aws:
         hosts: int = 1,
         network_isolation: bool = False,
         time_limit: float | None = None,
+        share: Callable[[Run], float] = lambda run: 1.0,
     ) -> None:
         self._lock = threading.Lock()
         self.clients = Clients(aws.profile, aws.region)
@@ -83,6 +89,9 @@ class Aws:
         self._uploads = Uploads(self.clients, bucket, aws.kms_key)
         self._pool = ThreadPoolExecutor(THREADS, "aws")
         self._slots: dict[str, Slots] = {}
+        self._share = share
+        self.gathering: Gathering[Pack] = Gathering()
+        self._adopted: dict[str, Pack] = {}
         self._notices: list[str] = []
         self._said: set[str] = set()
         self._renewed = 0.0
@@ -111,13 +120,36 @@ class Aws:
         """There is nothing to warm up."""
 
     def submit(self, run: Run, rundir: RunDir, attempt: int, data: Path, tasks: str = "train") -> Job:
-        """The handle of a job that is uploaded and created while it is polled."""
-        return TrainingJob(self, run, rundir, attempt, data, tasks)
+        """The handle of a job that is uploaded and created while it is polled, or of a run in one with others."""
+        share = self._share(run)
+        if share >= 1:
+            return TrainingJob(self, run, rundir, attempt, data, tasks)
+        member = Member(run, rundir, attempt)
+        like = (data, weights.channel(run), tuple(environment(run, self._site(run), tasks).items()))
+        member.pack = self.gathering.join(
+            self.site.instance_type(run),
+            like,
+            share,
+            make=lambda: Pack(self, run, rundir, attempt, data, tasks),
+            add=lambda pack: pack.members.append(member),
+        )
+        return member
 
     def adopt(self, run: Run, rundir: RunDir, attempt: int) -> Job | None:
         """The attempt whose request was written down and whose end was not."""
         record = Record.read(rundir.attempt(attempt)) if rundir.last_attempt == attempt and is_open(rundir) else None
-        return TrainingJob(self, run, rundir, attempt, record=record) if record else None
+        if record is None:
+            return None
+        if not record.members:
+            return TrainingJob(self, run, rundir, attempt, record=record)
+        if not is_committed(rundir, record):
+            close(rundir.attempt(attempt))
+            return None
+        pack = self._adopted.get(record.name) or Pack(self, run, rundir, attempt, record=record)
+        self._adopted[record.name] = pack
+        member = Member(run, rundir, attempt, pack, record)
+        pack.members.append(member)
+        return member
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -171,12 +203,44 @@ class Aws:
         """Uploads what the job needs; the record of what will be asked for."""
         owner = Owner(*rundir.read_owner())
         checkpoints = owner.checkpoints(run, _series(rundir, attempt))
-        code, images, config = self._uploads.code(), self._uploads.data(data), self._uploads.config(run, owner)
-        place = weights.channel(run)
-        inputs = Inputs(code, images, config, checkpoints, self._uploads.weights(place) if place else None)
-        kind = self.site.instance_type(run)
-        site = self.site if self._fixed else replace(self.site, image=self._image(kind))
+        self._go_on_from(rundir, attempt, self.site.bucket.key(*checkpoints))
+        inputs = self._inputs(run, data, self._uploads.config(run, owner), checkpoints)
+        site = self._site(run)
         document = request(run, owner, attempt, site, inputs, environment(run, site, tasks))
+        return self._record(document, owner, checkpoints)
+
+    def prepared_pack(self, pack: Pack) -> Record:
+        """The same for a job that several runs share: each of them has its record."""
+        assert pack.data is not None
+        owner, site, runs = pack.owner, self._site(pack.run), [each.run for each in pack.members]
+        place = owner.pack(pack.run, pack.attempt)
+        checkpoints = (*place, "checkpoints")
+        config = self._uploads.pack(runs, (*place, "config"), site.time_limit)
+        inputs = self._inputs(pack.run, pack.data, config, checkpoints)
+        variables = environment(pack.run, site, pack.tasks)
+        document = request(pack.run, owner, pack.attempt, site, inputs, variables, len(runs))
+        listed = [[each.run.run_id, each.attempt] for each in pack.members]
+        for each in pack.members:
+            own = (*checkpoints, each.run.run_id)
+            self._go_on_from(each.rundir, each.attempt, self.site.bucket.key(*own))
+            each.record = self._record(document, owner, own, listed)
+        return self._record(document, owner, own, listed)
+
+    def _site(self, run: Run) -> Site:
+        kind = self.site.instance_type(run)
+        return self.site if self._fixed else replace(self.site, image=self._image(kind))
+
+    def _inputs(self, run: Run, data: Path, config: tuple[str, ...], checkpoints: tuple[str, ...]) -> Inputs:
+        code, images, place = self._uploads.code(), self._uploads.data(data), weights.channel(run)
+        return Inputs(code, images, config, checkpoints, self._uploads.weights(place) if place else None)
+
+    def _record(
+        self,
+        document: Mapping[str, Any],
+        owner: Owner,
+        checkpoints: tuple[str, ...],
+        members: list[list[Any]] | None = None,
+    ) -> Record:
         return Record(
             request=document,
             owner=owner.uuid,
@@ -184,7 +248,24 @@ class Aws:
             checkpoints=self.site.bucket.key(*checkpoints),
             region=self.clients.region_name,
             profile=self.site.settings.profile,
+            members=members or [],
         )
+
+    def _go_on_from(self, rundir: RunDir, attempt: int, place: str) -> None:
+        """Brings the checkpoints of the attempt before to where this one looks for them: it may have been in a job
+        with others, or alone."""
+        for number in range(attempt - 1, _series(rundir, attempt) - 1, -1):
+            if before := _known(rundir.attempt(number)):
+                if before.checkpoints != place and before.bucket == self.site.bucket.name:
+                    copy_checkpoints(self.clients, before.bucket, before.checkpoints, place)
+                return
+
+
+def _known(attempt: Path) -> Record | None:
+    """A record that cannot be read is of no use any more."""
+    with suppress(BrokenFile):
+        return Record.read(attempt)
+    return None
 
 
 def role_arn(aws: AwsSettings, account: str, partition: str = "aws") -> str:

@@ -30,7 +30,8 @@ from launch.training_job import OWNER_TAG
 if TYPE_CHECKING:
     from launch.aws import Aws
 
-Phase = Literal["prepare", "create", "watch", "collect", "ended"]
+Phase = Literal["gather", "prepare", "create", "watch", "collect", "ended"]
+"""Each but the last is the name of a step; only a job that several runs share (:mod:`launch.aws_pack`) gathers."""
 RUNNING = JobState("running")
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 120.0
 """Seconds until a step that failed is done again, doubled each time."""
@@ -102,9 +103,7 @@ class TrainingJob:
     def _go_on(self) -> None:
         """A step, or what becomes of one that fails."""
         try:
-            {"prepare": self._prepare, "create": self._create, "watch": self._watch, "collect": self._collect}[
-                self._phase
-            ]()
+            getattr(self, f"_{self._phase}")()
         except aws_clients.FAILURES as error:
             self._cope(error)
         except Interrupted:
@@ -139,13 +138,21 @@ class TrainingJob:
             return self._next("watch")
         if not self._slots.take(self.record.name):
             return self._wait(1.0)
-        self.record.write(self.directory)
+        self._write_down()
         reach("aws.recorded")
         self.aws.clients("sagemaker").create_training_job(**self.record.request)
         reach("aws.created")
         self._slots.created()
-        write_bill(self.directory, aws_outcome.bill(self.record.request))
+        self._begin_bill()
         return self._next("watch", self.aws.interval)
+
+    def _write_down(self) -> None:
+        assert self.record is not None
+        self.record.write(self.directory)
+
+    def _begin_bill(self) -> None:
+        assert self.record is not None
+        write_bill(self.directory, aws_outcome.bill(self.record.request))
 
     def _watch(self) -> None:
         assert self.record is not None
@@ -160,10 +167,14 @@ class TrainingJob:
             self.aws.clients("sagemaker").stop_training_job(TrainingJobName=self.record.name)
             self._told = True
         self._tell_of_interruptions()
+        self._tail()
+        return self._next("watch", self.aws.interval)
+
+    def _tail(self) -> None:
+        """At what has come to S3."""
         if self._mirror is None:
             self._mirror = self._make_mirror()
         self._mirror.look()
-        return self._next("watch", self.aws.interval)
 
     def _collect(self) -> None:
         assert self.record is not None
@@ -187,9 +198,7 @@ class TrainingJob:
         """The program's own word, unless it was ended from outside; a full disk there is not ours."""
         known = aws_outcome.failure(self.said, asked=self._asked)
         own = self.rundir.read_failure() if known.kind not in ("timeout", "stopped") else None
-        found = own or known
-        if found.kind == "infrastructure" and NO_SPACE in found.message:
-            found = dataclasses.replace(found, kind="config", message=aws_outcome.FULL)
+        found = aws_outcome.translated(own or known)
         self.rundir.write_failure(dataclasses.replace(found, time=found.time or time.time()))
         return found
 

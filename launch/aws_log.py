@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from benchmark.rundir import RunDir
 from launch import aws_clients, aws_outcome, aws_results
@@ -24,18 +25,37 @@ def tail(rundir: RunDir, *, follow: bool, every: float = LOOK_SECONDS) -> Iterat
     if record is None:
         return
     clients, tokens = Clients(record.profile, record.region), dict[str, str]()
+    own = Own(rundir.path.name) if record.members else _every
     try:
         while True:
             alive = follow and _lives(clients, record)  # looked at before reading: what is written until then is read
             for stream in aws_results.streams(clients, record.name):
                 for page in aws_results.pages(clients, stream, tokens.get(stream, "")):
-                    yield from page.lines
+                    yield from filter(own, page.lines)
                     tokens[stream] = page.token
             if not alive:
                 return
             time.sleep(every)
     except aws_clients.FAILURES as error:
         raise OSError(f"CloudWatch: {aws_clients.said(error)}") from error
+
+
+@dataclass
+class Own:
+    """Chooses the lines of one run from the log of a job that several share: those behind its heading
+    (:func:`benchmark.training.pack.heading`)."""
+
+    run_id: str
+    inside: bool = False
+
+    def __call__(self, line: bytes) -> bool:
+        if line.startswith(b"== run "):
+            self.inside = line.startswith(f"== run {self.run_id} ".encode())
+        return self.inside
+
+
+def _every(line: bytes) -> bool:
+    return True
 
 
 def _lives(clients: Clients, record: Record) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import signal
@@ -69,6 +70,13 @@ def failure(said: Description, *, asked: bool) -> Failure:
         longest = said["StoppingCondition"].get("MaxWaitTimeInSeconds")
         return Failure("timeout", f"no spot instance within {longest} seconds, waiting included (aws: max_wait)")
     return Failure("stopped", f"training job {name} was asked to stop{'' if asked else ', and not by us'}")
+
+
+def translated(failure: Failure) -> Failure:
+    """A program's own word; of a full disk it knows that there is none left, and not that it is the instance's."""
+    if failure.kind == "infrastructure" and NO_SPACE in failure.message:
+        return dataclasses.replace(failure, kind="config", message=FULL)
+    return failure
 
 
 def _failed(reason: str) -> Failure:

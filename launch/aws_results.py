@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 MOST_LOG = 10 << 20
 """Bytes of each host's log that are kept."""
 KEPT = (*rundir.OUTPUTS, "model.safetensors")
+SECONDS = "seconds.json"
+BESIDE = ("log.txt", SECONDS)
+"""What a run that shares its job leaves beside: its own lines of the log, and the seconds that it has had."""
 
 
 @dataclass
@@ -59,14 +62,29 @@ def collect(clients: Clients, said: Description, rundir_: RunDir, attempt: Path)
         BrokenFile: they cannot be unpacked.
     """
     write_log(clients, said["TrainingJobName"], attempt / "log.txt")
-    scratch = attempt / "outputs"
+    take(clients, archives(said), rundir_, attempt)
+
+
+def take(clients: Clients, uris: Iterable[str], rundir_: RunDir, attempt: Path, below: str = "") -> bool:
+    """Brings what lies in these archives into the run directory, ``result.json`` last; whether there was any.
+
+    Args:
+        below: the directory of the archives whose files are meant; by default all.
+
+    Raises:
+        BrokenFile: they cannot be unpacked.
+    """
+    scratch, there = attempt / "outputs", False
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
-        for uri in _archives(said):
+        for uri in uris:
             packed = scratch / "packed.tar.gz"
             if fetch(clients, uri, packed):
-                _unpack(packed, scratch)
+                there |= _unpack(packed, scratch, below)
+        for name in BESIDE:
+            if (scratch / name).is_file():
+                (scratch / name).replace(attempt / name)
         for name in sorted(KEPT, key=lambda each: each == "result.json"):
             if (scratch / name).is_file():
                 if name == "result.json":
@@ -76,6 +94,7 @@ def collect(clients: Clients, said: Description, rundir_: RunDir, attempt: Path)
         sync_directory(rundir_.path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    return there
 
 
 def remove_checkpoints(clients: Clients, bucket: str, prefix: str) -> None:
@@ -133,20 +152,26 @@ def pages(clients: Clients, stream: str, token: str = "") -> Iterator[Page]:
             return
 
 
-def _archives(said: Description) -> Iterator[str]:
+def archives(said: Description) -> Iterator[str]:
+    """Where an ended job's outputs are."""
     home = f"{said['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{said['TrainingJobName']}/output"
     yield f"{home}/output.tar.gz"
     yield str(said.get("ModelArtifacts", {}).get("S3ModelArtifacts") or f"{home}/model.tar.gz")
 
 
-def _unpack(packed: Path, target: Path) -> None:
-    """Only files that we know by name, whatever directory of a host they lie in."""
+def _unpack(packed: Path, target: Path, below: str = "") -> bool:
+    """Only files that we know by name, whatever directory of a host they lie in, or those ``below`` one; whether there
+    were any."""
+    found = False
     try:
         with tarfile.open(packed) as tar:
             for member in tar:
-                name = Path(member.name).name
-                if member.isfile() and name in KEPT and (content := tar.extractfile(member)):
+                *places, name = Path(member.name).parts or ("",)
+                known = name in (*KEPT, *BESIDE) and (not below or below in places)
+                if known and member.isfile() and (content := tar.extractfile(member)):
+                    found = True
                     with (target / name).open("wb") as file:
                         shutil.copyfileobj(content, file)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise BrokenFile(f"what the job left in S3 cannot be unpacked: {error}") from error
+    return found

@@ -10,7 +10,7 @@ import hashlib
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +61,15 @@ class Uploads:
         """Where ``run.json`` lies."""
         place = (*owner.home(run), "config")
         self._put((*place, "run.json"), json.dumps(run.to_json(), ensure_ascii=False).encode())
+        return place
+
+    def pack(self, runs: Sequence[Run], place: tuple[str, ...], time_limit: float | None) -> tuple[str, ...]:
+        """Where the runs that share a job lie, below ``place``: ``run.json`` of each in a directory of its own, and
+        last the list of them (:mod:`benchmark.training.pack`)."""
+        for run in runs:
+            self._put((*place, run.run_id, "run.json"), json.dumps(run.to_json(), ensure_ascii=False).encode())
+        listed = {"runs": [run.run_id for run in runs], "time_limit": time_limit}
+        self._put((*place, "pack.json"), json.dumps(listed).encode())
         return place
 
     def _files(self, kind: str, name: str, directory: Path) -> tuple[str, ...]:

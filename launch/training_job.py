@@ -22,7 +22,11 @@ COMMAND = (
 )
 """With ``exec``, so that the program is the container's first process and hears SageMaker's TERM."""
 CHANNELS = f"{HOME}/input/data"
+PACK_VARIABLE = "BENCHMARK_PACK"
+"""Tells the program of a job that several runs share it."""
 DAY, HOUR = 24 * 3600, 3600
+BEGIN, TURN = 300, 30
+"""Seconds that a job which several runs share has beside their own: to begin, and for each of them."""
 SLUG = 20
 """Of an experiment's name, so many letters are in a job's name, which may have 63 in all."""
 CONSOLE = ("train/loss", "val/accuracy", "val/log_loss")
@@ -45,6 +49,10 @@ class Owner:
         """The same for the same attempt, whoever asks."""
         return f"{self.slug}-{run.run_id}-{self.uuid[:6]}-{attempt}"
 
+    def pack_name(self, run: Run, attempt: int) -> str:
+        """Of a job that several runs share, of which ``run`` is the first."""
+        return f"{self.job_name(run, attempt)}-pack"
+
     def home(self, run: Run) -> tuple[str, ...]:
         """Where the files of a run lie, below the bucket's prefix."""
         return "experiments", self.slug, f"{run.run_id}-{self.uuid[:6]}"
@@ -52,6 +60,10 @@ class Owner:
     def checkpoints(self, run: Run, series: int) -> tuple[str, ...]:
         """Of all attempts that go on with one another: those since attempt number ``series``."""
         return *self.home(run), str(series), "checkpoints"
+
+    def pack(self, run: Run, attempt: int) -> tuple[str, ...]:
+        """Where what several runs share lies, of which ``run`` is the first."""
+        return *self.home(run), f"pack-{attempt}"
 
 
 @dataclass(frozen=True)
@@ -103,13 +115,24 @@ class Inputs:
 
 
 def request(
-    run: Run, owner: Owner, attempt: int, site: Site, inputs: Inputs, environment: Mapping[str, str]
+    run: Run,
+    owner: Owner,
+    attempt: int,
+    site: Site,
+    inputs: Inputs,
+    environment: Mapping[str, str],
+    runs: int | None = None,
 ) -> dict[str, Any]:
-    """The arguments of ``CreateTrainingJob`` for one attempt at ``run``; ``environment`` is what the program is told
-    beside the places of its files."""
+    """The arguments of ``CreateTrainingJob`` for one attempt at ``run``.
+
+    Args:
+        environment: what the program is told beside the places of its files.
+        runs: so many share the job, ``run`` the first of them; ``None``: the job is this run's alone.
+    """
     settings = site.settings
+    packed = {} if runs is None else {PACK_VARIABLE: "1"}
     document: dict[str, Any] = {
-        "TrainingJobName": owner.job_name(run, attempt),
+        "TrainingJobName": owner.job_name(run, attempt) if runs is None else owner.pack_name(run, attempt),
         "RoleArn": site.role,
         "AlgorithmSpecification": _algorithm(site),
         "InputDataConfig": [
@@ -121,8 +144,8 @@ def request(
         "OutputDataConfig": {"S3OutputPath": site.bucket.uri(*owner.home(run), "output"), **_kms(settings, "KmsKeyId")},
         "CheckpointConfig": {"S3Uri": site.bucket.uri(*inputs.checkpoints), "LocalPath": f"{HOME}/checkpoints"},
         "ResourceConfig": _resources(run, site),
-        "StoppingCondition": _stopping(site),
-        "Environment": {**_places(), **_weights(inputs), **environment},
+        "StoppingCondition": _stopping(site, runs),
+        "Environment": {**_places(), **_weights(inputs), **environment, **packed},
         "EnableNetworkIsolation": site.isolated,
         "EnableInterContainerTrafficEncryption": settings.encrypt_traffic,
         "EnableManagedSpotTraining": settings.spot,
@@ -185,8 +208,11 @@ def _resources(run: Run, site: Site) -> dict[str, Any]:
     }
 
 
-def _stopping(site: Site) -> dict[str, int]:
+def _stopping(site: Site, runs: int | None) -> dict[str, int]:
+    """The limit is that of a run; of several that share a job each minds its own, and the job's is beyond them all."""
     longest = max(1, round(site.time_limit or DAY))
+    if runs is not None and site.time_limit:
+        longest = BEGIN + runs * (longest + TURN)
     if not site.settings.spot:
         return {"MaxRuntimeInSeconds": longest}
     wait = round(site.settings.max_wait or longest + HOUR)

@@ -35,7 +35,7 @@ EPOCHS: dict[Mode, int] = {"fast_local": 30, "local": 60, "aws": 60}
 """So many that most kills hit a run in mid-training."""
 KILLS_A_RUN = 10
 """At most so many hit one sweep, for each of its runs: a machine on which nothing comes to an end shows little."""
-LOCAL_ONLY, AWS_ONLY = "container.", "aws."
+LOCAL_ONLY, AWS_ONLY, SHARED_ONLY = "container.", "aws.", "pack."
 
 
 class Trial:
@@ -119,7 +119,7 @@ class Trial:
 def named_places(mode: Mode) -> list[str]:
     """Those that a launch in ``mode`` comes by; inside of containers nobody is told of one, and random kills do it."""
     others = {"fast_local": (LOCAL_ONLY, AWS_ONLY), "local": (AWS_ONLY, "job."), "aws": (LOCAL_ONLY, "server.")}[mode]
-    return [point for point in POINTS if not point.startswith(others)]
+    return [point for point in POINTS if not point.startswith((*others, SHARED_ONLY))]
 
 
 @contextmanager

@@ -212,7 +212,7 @@ def test_a_sweep_that_is_left_goes_on_in_aws_and_is_taken_up_again(aws: Aws) -> 
     process.send_signal(signal.SIGINT)
     output = end_of(process, 60)
     assert process.returncode == 130
-    assert "leaving 1 training job to run in AWS" in output
+    assert "leaving 1 run in AWS" in output
     run_id = log.path.name
     assert "under way" in command("status")
     assert "mode aws" in command("run", "--mode", "fast_local", code=2)

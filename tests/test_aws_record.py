@@ -13,7 +13,18 @@ from benchmark.preparing import UsageProblem
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import BrokenFile, RunDir
 from launch.attempts import locked
-from launch.aws_record import END, FILE, Record, close, is_open
+from launch.aws_record import (
+    END,
+    FILE,
+    Record,
+    close,
+    commit,
+    forget,
+    is_committed,
+    is_open,
+    is_stopped,
+    mark_stopped,
+)
 from launch.living import is_under_way
 from tests.test_training_job import CASES, OWNER
 
@@ -129,3 +140,21 @@ def test_the_end_is_no_part_of_the_record(rundir: RunDir) -> None:
     close(rundir.attempt(1))
     assert (rundir.attempt(1) / END).read_bytes() == b""
     assert not is_open(rundir)
+
+
+def test_a_job_that_runs_share_counts_when_all_of_them_have_its_record(rundir: RunDir) -> None:
+    shared = dataclasses.replace(RECORD, members=[[rundir.path.name, 1], ["another", 2]])
+    shared.write(rundir.attempt(1))
+    assert Record.read(rundir.attempt(1)) == shared
+    assert not is_committed(rundir, shared)
+    assert is_committed(rundir, RECORD), "a job that a run has alone is asked for by its record"
+    commit(rundir, shared)
+    assert is_committed(RunDir(rundir.path.parent / "another"), shared)
+    assert not is_stopped(rundir, shared)
+    mark_stopped(rundir, shared)
+    assert is_stopped(rundir, shared)
+    assert is_committed(rundir, shared)
+    forget(rundir, shared)
+    forget(rundir, shared)
+    assert not is_committed(rundir, shared)
+    assert not is_stopped(rundir, shared)

@@ -62,14 +62,14 @@ class Case:
     def settings(self) -> AwsSettings:
         return AwsSettings(**{"role": "Trainer", "bucket": "my-bucket", **self.aws})
 
-    def request(self, owner: Owner = OWNER, attempt: int = 2) -> dict[str, Any]:
+    def request(self, owner: Owner = OWNER, attempt: int = 2, runs: int | None = None) -> dict[str, Any]:
         aws, run, bucket = self.settings, dataclasses.replace(RUN, **self.run), Bucket.parse(str(self.settings.bucket))
         given = {"image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/torch:1", **self.launch}
         isolated = given.pop("network_isolation", False)
         site = Site(bucket, role_arn(aws, ACCOUNT), settings=aws, isolated=isolated, **given)
         home = owner.home(run)
         inputs = Inputs(("code", "c.tar.gz"), ("data", "d-1"), (*home, "config"), owner.checkpoints(run, 1))
-        return request(run, owner, attempt, site, inputs, environment(run, site, "train,profile"))
+        return request(run, owner, attempt, site, inputs, environment(run, site, "train,profile"), runs)
 
 
 CASES = {
@@ -111,7 +111,9 @@ CASES = {
         }
     ),
 }
-ELSEWHERE = {"region", "profile", "concurrency", "poll_seconds", "startup_seconds", "prices", "budget_usd"}
+ELSEWHERE = {
+    "region", "profile", "concurrency", "runs_per_job", "poll_seconds", "startup_seconds", "prices", "budget_usd",
+}  # fmt: skip
 """Settings of which a request says nothing."""
 
 
