@@ -41,6 +41,10 @@ MOST_UPLOADS = 5
 UNSEEN_LOOKS = 5
 """So often SageMaker may not know a job that it has just taken."""
 _QUOTA = re.compile(r"is (\d+) Instances")
+SLOT_SECONDS = 5.0
+"""Until a job asks again whether one more may live."""
+UNSURE_SECONDS = 600.0
+"""Without news of a job for so long, it is described all the same."""
 CAPACITY_SECONDS = 300.0
 """Until a run is tried again for which there was no instance."""
 
@@ -61,6 +65,7 @@ class TrainingJob:
     _phase: Phase = "prepare"
     _state: JobState = RUNNING
     _due: float = 0.0
+    _described: float = float("-inf")
     _tries: int = 0
     _asked: bool = False
     _told: bool = False
@@ -73,13 +78,14 @@ class TrainingJob:
         if self.record is not None:
             self._phase, self._adopted = "watch", True
             self._slots.found(self.record.name)
+            self.aws.roll.watch(self.record.name)
 
     def poll(self) -> JobState:
         """What is known; begins the next step when it is due."""
         if self._step is not None and self._step.done():
             self._step.result()
             self._step = None
-        if self._step is None and self._phase != "ended" and time.monotonic() >= self._due:
+        if self._step is None and self._phase != "ended" and (self._is_called() or time.monotonic() >= self._due):
             self._step = self.aws.submit_step(self._go_on)
         return self._state
 
@@ -99,7 +105,21 @@ class TrainingJob:
     def _slots(self) -> Any:
         return self.aws.slots(self.aws.site.instance_type(self.run))
 
+    def _is_called(self) -> bool:
+        """Whether a listing has told of the job."""
+        if self._phase != "watch" or self.record is None or not self.aws.roll.take(self.record.name):
+            return False
+        self._described = float("-inf")
+        return True
+
     def _go_on(self) -> None:
+        """Steps, for as long as one makes the next one due."""
+        before: Phase | None = None
+        while before is None or (self._phase not in (before, "ended") and time.monotonic() >= self._due):
+            before = self._phase
+            self._do()
+
+    def _do(self) -> None:
         """A step, or what becomes of one that fails."""
         try:
             {"prepare": self._prepare, "create": self._create, "watch": self._watch, "collect": self._collect}[
@@ -138,18 +158,29 @@ class TrainingJob:
             self._adopted = True  # the answer to an earlier call may be lost
             return self._next("watch")
         if not self._slots.take(self.record.name):
-            return self._wait(1.0)
+            return self._wait(SLOT_SECONDS * self.aws.scale)
+        if seconds := self.aws.creates.turn(self.record.name):
+            return self._wait(seconds)
         self.record.write(self.directory)
         reach("aws.recorded")
         self.aws.clients("sagemaker").create_training_job(**self.record.request)
         reach("aws.created")
         self._slots.created()
         write_bill(self.directory, aws_outcome.bill(self.record.request))
+        self._described = time.monotonic()
+        self.aws.roll.watch(self.record.name)
         return self._next("watch", self.aws.interval)
 
     def _watch(self) -> None:
+        """A look, at the job itself or, where a listing says that nothing has happened, at its epochs only."""
         assert self.record is not None
+        if seconds := self.aws.looks.turn(self.record.name):
+            return self._wait(seconds)
+        if self._is_quiet():
+            self._tail()
+            return self._next("watch", self.aws.interval)
         self.said = self.aws.clients("sagemaker").describe_training_job(TrainingJobName=self.record.name)
+        self._described = time.monotonic()
         if self._adopted:
             self._check_owner()
         if self._phase != "watch":
@@ -160,14 +191,23 @@ class TrainingJob:
             self.aws.clients("sagemaker").stop_training_job(TrainingJobName=self.record.name)
             self._told = True
         self._tell_of_interruptions()
+        self._tail()
+        return self._next("watch", self.aws.interval)
+
+    def _is_quiet(self) -> bool:
+        """Whether there is no need to ask for the job itself."""
+        sure = time.monotonic() - self._described < UNSURE_SECONDS * self.aws.scale
+        return sure and not (self._asked or self._adopted) and self.aws.roll.vouches
+
+    def _tail(self) -> None:
         if self._mirror is None:
             self._mirror = self._make_mirror()
         self._mirror.look()
-        return self._next("watch", self.aws.interval)
 
     def _collect(self) -> None:
         assert self.record is not None
         self._slots.give(self.record.name)
+        self.aws.roll.forget(self.record.name)
         reach("aws.ended")
         self._make_mirror().look()
         write_bill(self.directory, aws_outcome.bill(self.said))
@@ -197,6 +237,7 @@ class TrainingJob:
         """Everything of the job is here, or there is none."""
         if self.record is not None:
             self._slots.give(self.record.name)
+            self.aws.roll.forget(self.record.name)
         close(self.directory)
         if failure is not None and not failure.time:
             failure = dataclasses.replace(failure, time=time.time())
