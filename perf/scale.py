@@ -96,7 +96,7 @@ def main() -> int:
     parser.add_argument("--throttle", type=float, default=0.01, help="the share of calls to SageMaker")
     parser.add_argument("--quota", type=int, help="instances, for a third of the bound")
     parser.add_argument("--keep-alive", type=int, default=0, help="seconds; without spot")
-    parser.add_argument("--speed", type=float, default=25.0, help="simulated seconds in a real one, at most")
+    parser.add_argument("--speed", type=float, default=50.0, help="simulated seconds in a real one, at most")
     parser.add_argument("--mlflow", action="store_true", help="track the runs, in a file")
     parser.add_argument("--guard", type=float, default=MOST, help="the makespan may be so many bounds")
     parser.add_argument("--json", type=Path, help="write the figures here, too")

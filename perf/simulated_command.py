@@ -3,7 +3,8 @@
     python perf/simulated_command.py BEAT SPEED REPORT (mlflow|silent) run experiments.yaml -y
 
 Nothing of the program is changed but `time.time`, `time.monotonic` and `time.sleep`, and only while it sweeps: its
-intervals, its rates and botocore's retries are the usual ones.  `silent` leaves MLflow out, whose share is measured
+intervals, its rates and botocore's retries are the usual ones.  Time stands still during calls of AWS, which are as
+slow here as the machine is busy: they take no simulated time.  `silent` leaves MLflow out, whose share is measured
 elsewhere.  REPORT gets what the sweep took.
 """
 
@@ -20,6 +21,8 @@ from typing import Any
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from botocore.client import BaseClient
 
 from benchmark import session
 from benchmark.sweep import Sweep
@@ -56,8 +59,15 @@ def simulated(beat: Beat) -> Iterator[None]:
     def monotonic() -> float:
         return running + beat.now()
 
+    call = BaseClient._make_api_call
+
+    def held(self: BaseClient, *arguments: Any) -> Any:
+        with beat.held():
+            return call(self, *arguments)
+
     beat.join()
     with (
+        mock.patch.object(BaseClient, "_make_api_call", held),
         mock.patch("time.time", date),
         mock.patch("time.monotonic", monotonic),
         mock.patch("time.sleep", beat.sleep),

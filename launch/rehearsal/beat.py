@@ -12,13 +12,15 @@ import mmap
 import struct
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 BEAT_SECONDS = 0.01
 """Real ones, between two beats where there is nothing to do."""
 BUSY = 0.7
-"""Of a core: a process that needs more does not beat, and time stands still for all."""
-LONGEST_BUSY = 20
+"""Of a core: a process that needs more does not beat, and time stands still for all; so while it waits for a call."""
+LONGEST_BUSY = 30
 """So many beats are left out in a row, and no more: who is always busy must see time pass, too."""
 AHEAD = 2
 """Beats that one may be before the others."""
@@ -39,6 +41,7 @@ class Beat:
             self._counts = memoryview(mmap.mmap(file.fileno(), 0)).cast("d")
         self._mine, self._step = mine, BEAT_SECONDS * speed
         self._ended = threading.Event()
+        self._holders: set[int] = set()
         self.beats = self.left_out = 0
         """How often time passed, and how often it stood still since this process was busy."""
 
@@ -51,6 +54,16 @@ class Beat:
         self._ended.set()
         self._counts[self._mine] = LEFT
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within the block, a call that is waited for, time stands still; but not while this thread sleeps in it."""
+        me = threading.get_ident()
+        self._holders.add(me)
+        try:
+            yield
+        finally:
+            self._holders.discard(me)
+
     def now(self) -> float:
         """Simulated seconds since all have joined."""
         found = min(self._counts)
@@ -58,9 +71,13 @@ class Beat:
 
     def sleep(self, seconds: float) -> None:
         """Returns after so many simulated seconds."""
-        end = self.now() + seconds
+        end, me = self.now() + seconds, threading.get_ident()
+        held = me in self._holders
+        self._holders.discard(me)
         while (left := end - self.now()) > 0:
             _real_sleep(min(max(left / self._step, 1.0) * BEAT_SECONDS, 0.5))
+        if held:
+            self._holders.add(me)
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Returns after so many simulated seconds, or as soon as ``event`` is set: whether it is."""
@@ -75,7 +92,7 @@ class Beat:
         while not self._ended.is_set():
             cpu, before = time.process_time(), _real_time()
             _real_sleep(BEAT_SECONDS)
-            busy = time.process_time() - cpu > BUSY * (_real_time() - before)
+            busy = bool(self._holders) or time.process_time() - cpu > BUSY * (_real_time() - before)
             if busy and skipped < LONGEST_BUSY:
                 skipped, self.left_out = skipped + 1, self.left_out + 1
             elif counts[mine] - min(counts) < AHEAD:
