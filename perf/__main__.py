@@ -23,6 +23,7 @@ BENCHMARKS = {
     "metrics": "metrics.py",
     "publishing": "publishing.py",
     "preparing": "preparing.py",
+    "scale": "scale.py",
 }
 """Name -> its script."""
 
