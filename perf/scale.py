@@ -224,9 +224,13 @@ def _run(
         process = subprocess.Popen(
             [*command, "run", "scale.yaml", "-y"], cwd=home, env=variables, stdout=output, stderr=output
         )
-        while process.poll() is None:
-            time.sleep(LOOK_SECONDS)
-            meanwhile()
+        try:
+            while process.poll() is None:
+                time.sleep(LOOK_SECONDS)
+                meanwhile()
+        finally:
+            process.kill()
+            process.wait()
     if process.returncode or not report.exists():
         raise SystemExit((home / "output.txt").read_text(encoding="utf-8")[-4000:])
 
