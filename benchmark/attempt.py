@@ -40,6 +40,7 @@ class Active:
     kind: FailureKind = "timeout"
     _started: float = field(default_factory=time.monotonic)
     _looked: float = 0.0
+    _stamp: tuple[int, int] | None = None
     _asked_at: float = 0.0
     _felt: float = field(default_factory=time.monotonic)
     _alive: float = field(default_factory=time.monotonic)
@@ -51,6 +52,9 @@ class Active:
         if not last_look and now - self._looked < EVENTS_SECONDS:
             return ()
         self._looked = now
+        if (stamp := self.rundir.events_stamp()) == self._stamp:
+            return ()
+        self._stamp = stamp
         try:
             found = self.rundir.read_events()[self.epochs :]
         except BrokenFile:

@@ -15,6 +15,8 @@ from benchmark.run import Run
 
 SORT_SECONDS = 5.0
 """What finished runs teach changes the order at most so often."""
+SORT_SHARE = 0.002
+"""Of a processor, at most, for that: many runs are sorted more seldom."""
 
 
 class Waiting:
@@ -30,7 +32,7 @@ class Waiting:
         self._rounds = seed_rounds(runs)
         self._forecast, self._memory = forecast, memory
         self._runs = list(runs)
-        self._sorted = -SORT_SECONDS
+        self._sorted, self._pause = -SORT_SECONDS, SORT_SECONDS
         self._later: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -62,9 +64,10 @@ class Waiting:
 
     def _sort(self) -> None:
         now = time.monotonic()
-        if now - self._sorted >= SORT_SECONDS:
-            self._sorted = now
+        if now - self._sorted >= self._pause:
+            self._sorted, before = now, time.thread_time()
             self._runs.sort(key=lambda run: (self._rounds[run.run_id], -self._forecast.weight(run)))
+            self._pause = max(SORT_SECONDS, (time.thread_time() - before) / SORT_SHARE)
 
 
 def seed_rounds(runs: Sequence[Run]) -> dict[str, int]:

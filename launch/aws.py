@@ -25,15 +25,21 @@ from launch.aws_clients import LOGIN, Clients
 from launch.aws_gathering import Gathering
 from launch.aws_job import TrainingJob
 from launch.aws_member import Member, copy_checkpoints
+from launch.aws_pace import Pace
 from launch.aws_pack import Pack
 from launch.aws_record import Record, close, is_committed, is_open
+from launch.aws_roll import Roll
 from launch.aws_slots import Slots
 from launch.aws_uploads import Uploads
 from launch.training_job import Bucket, Inputs, Owner, Site, environment, request
 
 POLL_SECONDS = 15.0
-DESCRIBES_PER_SECOND = 4.0
-"""At most, of all jobs together."""
+LOOKS_PER_SECOND, MOST_LOOKS = 3.0, 4.0
+"""At jobs that run, of all of them together: as they are planned, and at most, with those whose end was told.  A look
+describes a job, or takes what is new of its epochs, or both: so there are no more of either call."""
+CREATES_PER_SECOND = 4.0
+WAIT_SECONDS = 0.5
+"""Nothing here is in more of a hurry."""
 THREADS = 16
 SERIES = "aws-series"
 """In a run's checkpoint directory: the first of the attempts that go on with one another."""
@@ -95,6 +101,8 @@ class Aws:
         self._notices: list[str] = []
         self._said: set[str] = set()
         self._renewed = 0.0
+        self.looks, self.creates = Pace(MOST_LOOKS), Pace(CREATES_PER_SECOND)
+        self.roll = Roll(self.clients, aws.poll_seconds, self.notice)
 
     def __enter__(self) -> Self:
         return self
@@ -152,7 +160,10 @@ class Aws:
         return member
 
     def wait(self, seconds: float) -> None:
-        time.sleep(seconds)
+        """Has the jobs listed when it is time."""
+        if self.roll.is_due():
+            self._pool.submit(self.roll.look)
+        time.sleep(max(seconds, WAIT_SECONDS * min(1.0, self.scale)))
 
     def notices(self) -> Iterator[str]:
         """What happened since the last call."""
@@ -185,7 +196,7 @@ class Aws:
         """Seconds between two looks at a job, so that all of them stay within the API's limits."""
         with self._lock:
             living = sum(len(each.living) for each in self._slots.values())
-        return max(self.site.settings.poll_seconds, living / DESCRIBES_PER_SECOND)
+        return max(self.site.settings.poll_seconds, living / LOOKS_PER_SECOND)
 
     def renew(self, words: str) -> None:
         """Credentials have expired: jobs go on without us until there are new ones."""

@@ -42,6 +42,10 @@ MOST_UPLOADS = 5
 UNSEEN_LOOKS = 5
 """So often SageMaker may not know a job that it has just taken."""
 _QUOTA = re.compile(r"is (\d+) Instances")
+SLOT_SECONDS = 5.0
+"""Until a job asks again whether one more may live."""
+UNSURE_SECONDS = 600.0
+"""Without news of a job for so long, it is described all the same."""
 CAPACITY_SECONDS = 300.0
 """Until a run is tried again for which there was no instance."""
 
@@ -62,6 +66,7 @@ class TrainingJob:
     _phase: Phase = "prepare"
     _state: JobState = RUNNING
     _due: float = 0.0
+    _described: float = float("-inf")
     _tries: int = 0
     _asked: bool = False
     _told: bool = False
@@ -74,13 +79,14 @@ class TrainingJob:
         if self.record is not None:
             self._phase, self._adopted = "watch", True
             self._slots.found(self.record.name)
+            self.aws.roll.watch(self.record.name)
 
     def poll(self) -> JobState:
         """What is known; begins the next step when it is due."""
         if self._step is not None and self._step.done():
             self._step.result()
             self._step = None
-        if self._step is None and self._phase != "ended" and time.monotonic() >= self._due:
+        if self._step is None and self._phase != "ended" and (self._is_called() or time.monotonic() >= self._due):
             self._step = self.aws.submit_step(self._go_on)
         return self._state
 
@@ -100,7 +106,21 @@ class TrainingJob:
     def _slots(self) -> Any:
         return self.aws.slots(self.aws.site.instance_type(self.run))
 
+    def _is_called(self) -> bool:
+        """Whether a listing has told of the job."""
+        if self._phase != "watch" or self.record is None or not self.aws.roll.take(self.record.name):
+            return False
+        self._described = float("-inf")
+        return True
+
     def _go_on(self) -> None:
+        """Steps, for as long as one makes the next one due."""
+        before: Phase | None = None
+        while before is None or (self._phase not in (before, "ended") and time.monotonic() >= self._due):
+            before = self._phase
+            self._do()
+
+    def _do(self) -> None:
         """A step, or what becomes of one that fails."""
         try:
             getattr(self, f"_{self._phase}")()
@@ -137,13 +157,17 @@ class TrainingJob:
             self._adopted = True  # the answer to an earlier call may be lost
             return self._next("watch")
         if not self._slots.take(self.record.name):
-            return self._wait(1.0)
+            return self._wait(SLOT_SECONDS * self.aws.scale)
+        if seconds := self.aws.creates.turn(self.record.name):
+            return self._wait(seconds)
         self._write_down()
         reach("aws.recorded")
         self.aws.clients("sagemaker").create_training_job(**self.record.request)
         reach("aws.created")
         self._slots.created()
         self._begin_bill()
+        self._described = time.monotonic()
+        self.aws.roll.watch(self.record.name)
         return self._next("watch", self.aws.interval)
 
     def _write_down(self) -> None:
@@ -155,8 +179,15 @@ class TrainingJob:
         write_bill(self.directory, aws_outcome.bill(self.record.request))
 
     def _watch(self) -> None:
+        """A look, at the job itself or, where a listing says that nothing has happened, at its epochs only."""
         assert self.record is not None
+        if seconds := self.aws.looks.turn(self.record.name):
+            return self._wait(seconds)
+        if self._is_quiet():
+            self._tail()
+            return self._next("watch", self.aws.interval)
         self.said = self.aws.clients("sagemaker").describe_training_job(TrainingJobName=self.record.name)
+        self._described = time.monotonic()
         if self._adopted:
             self._check_owner()
         if self._phase != "watch":
@@ -170,6 +201,11 @@ class TrainingJob:
         self._tail()
         return self._next("watch", self.aws.interval)
 
+    def _is_quiet(self) -> bool:
+        """Whether there is no need to ask for the job itself."""
+        sure = time.monotonic() - self._described < UNSURE_SECONDS * self.aws.scale
+        return sure and not (self._asked or self._adopted) and self.aws.roll.vouches
+
     def _tail(self) -> None:
         """At what has come to S3."""
         if self._mirror is None:
@@ -179,6 +215,7 @@ class TrainingJob:
     def _collect(self) -> None:
         assert self.record is not None
         self._slots.give(self.record.name)
+        self.aws.roll.forget(self.record.name)
         reach("aws.ended")
         self._make_mirror().look()
         write_bill(self.directory, aws_outcome.bill(self.said))
@@ -198,6 +235,8 @@ class TrainingJob:
         """The program's own word, unless it was ended from outside; a full disk there is not ours."""
         known = aws_outcome.failure(self.said, asked=self._asked)
         own = self.rundir.read_failure() if known.kind not in ("timeout", "stopped") else None
+        if own is not None and own.kind == "stopped":
+            own = None  # nobody asked: another host has died
         found = aws_outcome.translated(own or known)
         self.rundir.write_failure(dataclasses.replace(found, time=found.time or time.time()))
         return found
@@ -206,6 +245,7 @@ class TrainingJob:
         """Everything of the job is here, or there is none."""
         if self.record is not None:
             self._slots.give(self.record.name)
+            self.aws.roll.forget(self.record.name)
         close(self.directory)
         if failure is not None and not failure.time:
             failure = dataclasses.replace(failure, time=time.time())

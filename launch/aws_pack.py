@@ -59,7 +59,7 @@ class Pack(TrainingJob):
     def open(self) -> list[Member]:
         return [each for each in self.members if each.is_open]
 
-    def _go_on(self) -> None:
+    def _do(self) -> None:
         if self._phase in ("gather", "prepare"):
             for each in self.open:
                 if each.asked:
@@ -67,7 +67,7 @@ class Pack(TrainingJob):
         self._asked = any(each.asked for each in self.open)
         if self._asked and self.record is not None and self._phase == "watch" and not self._told:
             aws_record.mark_stopped(self.rundir, self.record)
-        super()._go_on()
+        super()._do()
 
     def _gather(self) -> None:
         """Until it may begin, others join."""
@@ -142,6 +142,7 @@ class Pack(TrainingJob):
         ended = [each for each in self.open if self._has_ended(each)]
         self._share_bill()
         self._slots.give(self.record.name)
+        self.aws.roll.forget(self.record.name)
         reach("pack.billed")
         for each in ended:
             self._end_member(each)
@@ -192,6 +193,7 @@ class Pack(TrainingJob):
         or, where none had begun, each of them; the others go on in another job."""
         self.aws.gathering.leave(self)
         self._slots.give(self.name)
+        self.aws.roll.forget(self.name)
         begun = any(each is not None for each in self._seconds.values())
         for number, each in enumerate(self.open):
             assert failure is not None

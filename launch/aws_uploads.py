@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +22,10 @@ from benchmark.run import Run
 from launch import aws_clients, payload
 from launch.aws_clients import Clients
 from launch.training_job import Bucket, Owner
+
+SMALL = 8 << 20
+"""Bytes."""
+CODE_SECONDS = 60.0
 
 
 class Interrupted(Exception):
@@ -33,16 +40,23 @@ class Uploads:
     bucket: Bucket
     kms_key: str | None = None
     closing: threading.Event = field(default_factory=threading.Event)
+    _code: tuple[str, ...] | None = None
+    _read: float = 0.0
     _there: set[tuple[str, ...]] = field(default_factory=set)
     _locks: defaultdict[tuple[str, ...], threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def code(self) -> tuple[str, ...]:
-        """Where our code lies, below the bucket's prefix; it is uploaded if it is not there."""
-        place = ("code", f"{payload.digest()[:32]}.tar.gz")
-        with self._locks[place]:
-            if not self._exists(place):
-                self._put(place, payload.archive())
-        return place
+        """Where our code lies, below the bucket's prefix; it is uploaded if it is not there.
+
+        Many jobs that start within a minute do not have the files read for each of them.
+        """
+        with self._locks["code",]:
+            if self._code is None or time.monotonic() > self._read + CODE_SECONDS:
+                place = ("code", f"{payload.digest()[:32]}.tar.gz")
+                if not self._exists(place):
+                    self._put(place, payload.archive())
+                self._code, self._read = place, time.monotonic()
+            return self._code
 
     def data(self, directory: Path) -> tuple[str, ...]:
         """Where the decoded images of ``directory``, which is named after their digest, lie; uploaded if need be.
@@ -119,11 +133,20 @@ def _plain(path: Path) -> bool:
 
 
 def fetch(clients: Clients, uri: str, target: Path) -> bool:
-    """Downloads ``s3://bucket/key`` to ``target``, which appears whole; whether it is there."""
+    """Downloads ``s3://bucket/key`` to ``target``, which appears whole; whether it is there.
+
+    What is small comes in one request, and what is large in parts, several at a time.
+    """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     partly = target.with_name(f".{target.name}.part")
     try:
-        clients("s3").download_file(bucket, key, str(partly))
+        found = clients("s3").get_object(Bucket=bucket, Key=key)
+        with closing(found["Body"]) as body:
+            if found["ContentLength"] <= SMALL:
+                with partly.open("wb") as file:
+                    shutil.copyfileobj(body, file)
+        if found["ContentLength"] > SMALL:
+            clients("s3").download_file(bucket, key, str(partly))
     except aws_clients.FAILURES as error:
         partly.unlink(missing_ok=True)
         if aws_clients.trouble(error) != "missing":

@@ -38,6 +38,7 @@ BENCHMARKS = {
     "publishing": Benchmark("publishing.py", ("--guard", "4")),
     "report": Benchmark("report.py", ("--guard", "1.5")),
     "leaderboard": Benchmark("leaderboard.py"),
+    "scale": Benchmark("scale.py"),
     "gpu": Benchmark("gpu.py"),
 }
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launch.aws_slots import FIRST_PAUSE, LONGEST_PAUSE, PROBE_SECONDS, Slots
+from launch.aws_slots import FIRST_PAUSE, GROW_SECONDS, LONGEST_PAUSE, PROBE_SECONDS, Slots
 
 
 @dataclass
@@ -133,17 +133,47 @@ def test_while_others_live_there_is_no_pause_but_their_end(clock: Clock) -> None
     assert pause(found, clock) <= FIRST_PAUSE
 
 
-def test_the_limit_comes_back_one_by_one(clock: Clock) -> None:
-    found = slots(clock, 4, living=1)
+def test_the_limit_comes_back_by_twice_as_many_each_time_that_all_were_taken(clock: Clock) -> None:
+    found = slots(clock, 10, living=1)
     assert found.take("a")
     found.refuse("a")
     waited = []
-    for name in "abc":
+    for name in "abcdefghi":
         waited.append(pause(found, clock, name))
         found.created()
-    assert waited == [PROBE_SECONDS + 1] * 3
+    probe, grow = PROBE_SECONDS + 1, GROW_SECONDS + 1
+    assert waited == [probe, grow, 0, grow, 0, 0, 0, grow, 0]
     clock.wait(10 * PROBE_SECONDS)
-    assert not found.take("d"), "never more than the user says"
+    assert not found.take("k"), "never more than the user says"
+
+
+def test_no_more_are_tried_before_those_that_were_have_been_taken(clock: Clock) -> None:
+    found = slots(clock, 10, living=1)
+    assert found.take("a")
+    found.refuse("a")
+    assert pause(found, clock, "a") == PROBE_SECONDS + 1
+    clock.wait(PROBE_SECONDS - 1)
+    assert not found.take("b"), "AWS has not answered yet"
+    found.created()
+    assert pause(found, clock, "b") == GROW_SECONDS + 1
+
+
+def test_a_quota_that_is_raised_is_used_within_minutes(clock: Clock) -> None:
+    found, quota = slots(clock, 200, living=120), 120
+    refused, since = 0, clock()
+    for second in range(1200):
+        quota = 200 if second >= 600 else 120
+        for number in range(200):
+            if found.take(name := f"next-{number}"):
+                if len(found.living) > quota:
+                    refused += found.refuse(name) is not None or 1
+                else:
+                    found.created()
+        if len(found.living) == 200:
+            break
+        clock.wait(1.0)
+    assert clock() - since - 600 <= PROBE_SECONDS + 8 * GROW_SECONDS
+    assert refused <= 600 / PROBE_SECONDS + 1, "a call now and then while the quota stands"
 
 
 def test_a_refused_probe_lowers_the_limit_again(clock: Clock) -> None:

@@ -35,6 +35,7 @@ aws: {{bucket: rehearsal-data, role: rehearsal, poll_seconds: 0.5, concurrency: 
 """
 NOT_IN_THE_SWEEP = {
     "sagemaker:StopTrainingJob": "Ctrl-C and `stop`",
+    "sagemaker:ListTrainingJobs": "more than eight jobs at a time",
     "s3:AbortMultipartUpload": "an upload of a large file that breaks off",
     "s3:DeleteObject": "checkpoints of a finished run, where its job lived long enough for one to be mirrored",
 }

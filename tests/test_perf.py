@@ -71,6 +71,17 @@ def test_decoded_files_are_counted(tmp_path):
     assert [figure.other.name for figure in figures] == ["ImageFolder, an epoch", "bare decoding"]
 
 
+def test_many_training_jobs_follow_one_another_without_a_pause_and_with_few_calls(tmp_path):
+    small = ["--runs", "30", "--places", "10", "--seconds", "100", "--startup", "30", "--speed", "100"]
+    figures = perf("scale.py", tmp_path, *small, "--guard", "1.5")
+    makespan, _, calls, requests, cpu, memory = (each.ours.median for each in figures)
+    assert 1 <= makespan < 1.5
+    assert calls < 8
+    assert requests < 35
+    assert cpu < 1
+    assert memory < 1500
+
+
 def test_the_runner_keeps_what_a_benchmark_finds_and_knows_their_names(tmp_path):
     variables = {**unmeasured(), "PYTHONPATH": str(ROOT)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import socket
@@ -146,6 +147,30 @@ def test_who_does_not_know_the_key_can_neither_start_a_job_nor_look_at_one(quick
             assert refused.value.code == 403, (headers, path)
             refused.value.close()
     assert job["TrainingJobName"] not in {each["name"] for each in quick.rehearsal.jobs()}
+
+
+def test_lists_tell_what_has_changed_and_take_a_status_out_of_each_page(quick: Account) -> None:
+    """As AWS documents it: a page is taken before its jobs' status is looked at."""
+    limits = {"MaxRuntimeInSeconds": 86400}
+    names = [quick.start("", TrainingJobName=f"listed-{each}", StoppingCondition=limits) for each in range(3)]
+    ended = [quick.ended(name) for name in names]
+    kind = {"NameContains": "listed-", "SortBy": "Name", "SortOrder": "Ascending"}
+
+    def listed(**more: Any) -> list[str]:
+        found = quick.sagemaker.list_training_jobs(**kind, **more)["TrainingJobSummaries"]
+        return [each["TrainingJobName"] for each in found]
+
+    assert listed() == names
+    times = sorted(each["LastModifiedTime"] for each in ended)
+    assert len(listed(LastModifiedTimeAfter=times[0].replace(microsecond=0))) == 3
+    assert listed(LastModifiedTimeBefore=times[0].replace(microsecond=0)) == []
+    assert listed(LastModifiedTimeAfter=times[-1] + (times[-1] - times[0]) + datetime.timedelta(days=1)) == []
+    assert listed(StatusEquals="InProgress", MaxResults=2) == []
+    first = quick.sagemaker.list_training_jobs(**kind, StatusEquals="InProgress", MaxResults=2)
+    assert first["NextToken"], "the page is empty, and not the last"
+    summary = quick.sagemaker.list_training_jobs(**kind, MaxResults=1)["TrainingJobSummaries"][0]
+    assert summary["SecondaryStatus"] == "Completed"
+    assert listed(WarmPoolStatusEquals="Available") == []
 
 
 FIELDS = [each.name for each in faults.dataclasses.fields(Faults)]

@@ -71,6 +71,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--check-inputs", action="store_true", help="refuse a request whose channels are empty")
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of the jobs' clock in a real one")
     parser.add_argument("--seconds", type=float, default=60.0, help="of training, with --executor simulated")
+    parser.add_argument("--spread", type=float, default=0.0, help="of these seconds, a share up or down")
+    parser.add_argument("--leaves", type=Path, help="a run directory whose files simulated jobs leave behind")
+    parser.add_argument("--tick-seconds", type=float, default=0.05, help="real ones, between looks at a job's hosts")
+    parser.add_argument("--beat", type=Path, help="a file by which other processes share the jobs' clock")
+    parser.add_argument("--count-calls", action="store_true", help="keep no calls, and only their numbers")
     parser.add_argument("--with-parent", action="store_true", help="end when the starting process has ended")
     return parser.parse_args()
 

@@ -101,7 +101,7 @@ class Attempt:
             for why, happens in self._ends():
                 if happens():
                     return why, codes
-            self._job.wake.wait(TICK_SECONDS)
+            self._job.wake.wait(self._services.settings.tick_seconds)
 
     def _ends(self) -> list[tuple[Why, Callable[[], bool]]]:
         job, clock = self._job, self._services.clock

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -56,19 +57,29 @@ def job_arn(region: str, name: str) -> str:
 
 
 class Calls:
-    """Every call so far."""
+    """Every call so far; where they are too many to be kept (``keep``), how many of each kind."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, *, keep: bool = True) -> None:
+        self._lock, self._keep = threading.Lock(), keep
         self._calls: list[Call] = []
+        self._counts: Counter[tuple[str, str, str, str]] = Counter()
 
     def add(self, call: Call, error: str = "") -> None:
         with self._lock:
-            self._calls.append(replace(call, error=error))
+            self._counts[call.by, call.service, call.operation, error] += 1
+            if self._keep:
+                self._calls.append(replace(call, error=error))
 
     def clear(self) -> None:
         with self._lock:
             self._calls.clear()
+            self._counts.clear()
+
+    def counts(self) -> list[dict[str, Any]]:
+        """How many there were of each kind: by whom, service, operation, and the error of a fault."""
+        names = ("by", "service", "operation", "error")
+        with self._lock:
+            return [{**dict(zip(names, kind, strict=True)), "count": count} for kind, count in self._counts.items()]
 
     def as_json(self) -> list[dict[str, Any]]:
         with self._lock:

@@ -114,12 +114,17 @@ class Rehearsal:
         }
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Each job's name, arn, status, secondary, failure, attempts, pids of its hosts, and directory."""
+        """Each job's name, arn, status, secondary, failure, attempts, pids of its hosts, directory, when it was created
+        and last modified, and its warm pool."""
         return list(self._ask("GET", "state")["jobs"])
 
     def calls(self) -> list[dict[str, Any]]:
         """Every call so far, as :class:`launch.rehearsal.calls.Call` has it."""
         return list(self._ask("GET", "calls")["calls"])
+
+    def counts(self) -> list[dict[str, Any]]:
+        """How many calls of each kind there were, as :meth:`launch.rehearsal.calls.Calls.counts` has it."""
+        return list(self._ask("GET", "counts")["counts"])
 
     def set_faults(self, faults: Faults) -> None:
         """From now on these; they count anew."""

@@ -1,4 +1,5 @@
-"""The rehearsal's own interface on the server's port: ``/rehearsal/state``, ``calls`` and ``faults``."""
+"""The rehearsal's own interface on the server's port: ``/rehearsal/state``, ``calls``, ``counts``
+and ``faults``."""
 
 from __future__ import annotations
 
@@ -33,6 +34,7 @@ class Control:
         return {
             "GET /rehearsal/state": lambda: {"jobs": [each.state() for each in self._operations.all()]},
             "GET /rehearsal/calls": lambda: {"calls": self._calls.as_json()},
+            "GET /rehearsal/counts": lambda: {"counts": self._calls.counts()},
             "GET /rehearsal/faults": lambda: json.loads(self._chance.faults.to_json()),
             "PUT /rehearsal/faults": lambda: self._set(environ),
         }

@@ -32,6 +32,11 @@ class Settings:
             else the job fails when it downloads.
         speed: seconds of the jobs' clock in a real one.
         seconds: so long a simulated job takes whose environment has no ``REHEARSAL_SECONDS``.
+        spread: by this share at most a simulated job takes longer or shorter, as its name has it.
+        leaves: a run directory whose epochs and outputs simulated jobs leave behind as theirs.
+        tick_seconds: real ones, between two looks at the hosts of a job.
+        beat: a file of :mod:`launch.rehearsal.beat`, whose first place is the server's.
+        count_calls: calls are too many to be kept, and only counted.
     """
 
     directory: Path
@@ -44,6 +49,11 @@ class Settings:
     check_inputs: bool = False
     speed: float = 1.0
     seconds: float = 60.0
+    spread: float = 0.0
+    leaves: Path | None = None
+    tick_seconds: float = 0.05
+    beat: Path | None = None
+    count_calls: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,8 @@ class Executor(Protocol):
 
     interface: str
     """The name of their network interface."""
+    reads: bool
+    """Whether hosts read their channels; else these are not fetched."""
 
     def check(self) -> None:
         """Raises ``OSError`` with a remedy where this machine cannot run hosts so."""

@@ -22,6 +22,7 @@ class Containers:
     """Starts containers, and removes them."""
 
     interface = "eth0"
+    reads = True
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._directory, self._image = str(settings.directory), settings.image

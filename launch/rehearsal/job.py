@@ -64,6 +64,10 @@ class TrainingJob:
         return self._created
 
     @property
+    def modified(self) -> float:
+        return self._modified
+
+    @property
     def ended(self) -> bool:
         return self.status in ENDED
 
@@ -135,7 +139,6 @@ class TrainingJob:
                 **echoed,
                 **self.summary(),
                 **{key: value for key, value in optional.items() if value},
-                "SecondaryStatus": self.secondary,
                 "SecondaryStatusTransitions": [dict(each) for each in self._transitions],
                 "ProfilingStatus": "Disabled",
                 **self._times(),
@@ -149,8 +152,10 @@ class TrainingJob:
             "CreationTime": self._created,
             "LastModifiedTime": self._modified,
             "TrainingJobStatus": self.status,
+            "SecondaryStatus": self.secondary,
         }
-        return found | ({"TrainingEndTime": self._modified} if self.ended else {})
+        optional = {"TrainingEndTime": self._modified if self.ended else None, "WarmPoolStatus": dict(self.warm_pool)}
+        return found | {key: value for key, value in optional.items() if value}
 
     def state(self) -> dict[str, Any]:
         """What the rehearsal itself knows of it."""
@@ -164,6 +169,9 @@ class TrainingJob:
                 "attempts": self.attempts,
                 "pids": dict(self.pids),
                 "directory": str(self.directory),
+                "created": self._created,
+                "modified": self._modified,
+                "warm_pool": dict(self.warm_pool),
             }
 
     def _times(self) -> dict[str, Any]:

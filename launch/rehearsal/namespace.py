@@ -34,6 +34,7 @@ class Namespaces:
     """Starts hosts of their own namespaces."""
 
     interface = "lo"
+    reads = True
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings

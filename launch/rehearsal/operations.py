@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -105,12 +106,14 @@ class Operations:
         return {}
 
     def _list(self, request: dict[str, Any], region: str) -> dict[str, Any]:
-        jobs = [each.summary() for each in self.all() if each.region == region and _fits(request, each)]
-        key = {"Name": "TrainingJobName", "Status": "TrainingJobStatus"}.get(request.get("SortBy", ""), "CreationTime")
-        jobs.sort(key=lambda each: str(each[key]), reverse=request.get("SortOrder", "Descending") == "Descending")
+        """A status is looked at after a page has been taken, as AWS documents it: pages may be short, or empty."""
+        jobs = [each for each in self.all() if each.region == region and _fits(request, each)]
+        key = _ORDERS.get(request.get("SortBy", ""), lambda job: job.created)
+        jobs.sort(key=key, reverse=request.get("SortOrder", "Descending") == "Descending")
         start = int(request.get("NextToken", 0))
         end = start + request.get("MaxResults", 10)
-        return {"TrainingJobSummaries": jobs[start:end], **({"NextToken": str(end)} if end < len(jobs) else {})}
+        found = [each.summary() for each in jobs[start:end] if request.get("StatusEquals", each.status) == each.status]
+        return {"TrainingJobSummaries": found, **({"NextToken": str(end)} if end < len(jobs) else {})}
 
     def _add_tags(self, request: dict[str, Any]) -> dict[str, Any]:
         self._tags[request["ResourceArn"]] |= {each["Key"]: each["Value"] for each in request["Tags"]}
@@ -146,8 +149,13 @@ def _completed(request: dict[str, Any]) -> dict[str, Any]:
     return {**off, **request, "StoppingCondition": {"MaxRuntimeInSeconds": 86400, **request["StoppingCondition"]}}
 
 
+_ORDERS: Mapping[str, Callable[[TrainingJob], Any]] = {"Name": lambda job: job.name, "Status": lambda job: job.status}
+
+
 def _fits(request: Mapping[str, Any], job: TrainingJob) -> bool:
-    named = request.get("NameContains", "") in job.name
-    after = job.created > request.get("CreationTimeAfter", 0.0)
-    before = job.created < request.get("CreationTimeBefore", float("inf"))
-    return named and after and before and request.get("StatusEquals", job.status) == job.status
+    return (
+        request.get("LastModifiedTimeAfter", 0.0) < job.modified < request.get("LastModifiedTimeBefore", math.inf)
+        and request.get("CreationTimeAfter", 0.0) < job.created < request.get("CreationTimeBefore", math.inf)
+        and request.get("NameContains", "") in job.name
+        and request.get("WarmPoolStatusEquals") in (None, job.warm_pool.get("Status"))
+    )

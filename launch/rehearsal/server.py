@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
+import time
 from typing import Any
 
+import moto.backends  # noqa: TID251 - the one file that may
 from moto.moto_server.werkzeug_app import (  # noqa: TID251 - the one file that may
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -16,6 +19,7 @@ from werkzeug.serving import make_server
 from launch.rehearsal.answers import AwsError
 from launch.rehearsal.application import Application
 from launch.rehearsal.attempt import Services
+from launch.rehearsal.beat import Beat
 from launch.rehearsal.calls import Calls
 from launch.rehearsal.chance import Chance
 from launch.rehearsal.clock import Clock
@@ -33,6 +37,8 @@ from launch.rehearsal.validation import INVALID
 ADDRESS = "127.0.0.1"
 BUCKET = "rehearsal-data"
 ROLE = "rehearsal"
+TRUST_SECONDS = 5.0
+"""So long a role is believed to be what it was."""
 _NOT_ASSUMABLE = (
     "Could not assume role {}. Please ensure that the role exists and allows principal 'sagemaker.amazonaws.com' to "
     "assume the role."
@@ -43,6 +49,10 @@ _TRUST = {
 }
 
 
+moto.backends.list_of_moto_modules = functools.cache(lambda find=moto.backends.list_of_moto_modules: tuple(find()))
+"""Which moto looks up in its directory for every request."""
+
+
 class Server:
     """Listens from the start; :meth:`serve` answers until :meth:`close`.
 
@@ -51,14 +61,18 @@ class Server:
     """
 
     def __init__(self, settings: Settings, faults: Faults, port: int = 0) -> None:
-        clock, chance = Clock(settings.speed), Chance(faults)
-        self._calls = calls = Calls()
+        beat = Beat(settings.beat, 0, settings.speed) if settings.beat else None
+        clock, chance = Clock(settings.speed, beat), Chance(faults)
+        if beat:
+            beat.join()
+        self._calls = calls = Calls(keep=not settings.count_calls)
         executor = load(settings, clock)
         executor.check()
         self._http = make_server(ADDRESS, port, self._answer, threaded=True, request_handler=_Handler)
         self.url = f"http://{ADDRESS}:{self._http.server_port}"
         self._keys = Keys()
-        self._clients = Clients(self.url, self._keys.service)
+        self._clients = Clients(self.url, self._keys.service, self._answer)
+        self._trusted: dict[str, float] = {}
         self._settings, self._storage = settings, Storage(self._clients)
         services = Services(settings, clock, chance, self._clients, self._storage, executor)
         instances = Instances(chance, clock)
@@ -97,6 +111,15 @@ class Server:
             check(request, region, self._storage)
 
     def _assumable(self, role: str) -> bool:
+        """Looked for again after some seconds: many jobs may be created in one."""
+        if self._trusted.get(role, 0.0) > time.monotonic():
+            return True
+        if not self._is_trusted(role):
+            return False
+        self._trusted[role] = time.monotonic() + TRUST_SECONDS
+        return True
+
+    def _is_trusted(self, role: str) -> bool:
         try:
             found = self._clients.get("iam").get_role(RoleName=role.rpartition("/")[2])["Role"]
         except self._clients.get("iam").exceptions.NoSuchEntityException:

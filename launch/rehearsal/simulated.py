@@ -1,37 +1,47 @@
 """Hosts that run nothing: they take a time, on the jobs' clock, and end with a code that the request gives.
 
 The job's environment tells: ``REHEARSAL_SECONDS`` of training, ``REHEARSAL_EXIT_CODE``.  A job with checkpoints goes on
-after an interruption where it was.
+after an interruption where it was.  Where the server was given a run directory (``--leaves``), a job leaves its files
+behind as its own: an epoch after the other while it runs, the rest at its end; then it goes on after its last epoch.
 """
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Sequence
 
 from launch.rehearsal.clock import Clock
 from launch.rehearsal.executors import Cluster, Settings
+from launch.rehearsal.made_up import MadeUp, Outputs
 
 
 class Simulated:
     """Starts hosts that only wait."""
 
     interface = "eth0"
+    reads = False
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self._done: defaultdict[str, float] = defaultdict(float)
         self._started: dict[str, float] = {}
+        self._made_up = MadeUp(settings.leaves) if settings.leaves else None
 
     def check(self) -> None:
         """Every machine can wait."""
 
     def start(self, cluster: Cluster) -> Sequence[Waiting]:
-        arn, now = cluster.trees[0].job.arn, self._clock.now()
+        job, now = cluster.trees[0].job, self._clock.now()
         seconds = float(cluster.environment.get("REHEARSAL_SECONDS", self._settings.seconds))
+        seconds *= random.Random(job.name).uniform(1 - self._settings.spread, 1 + self._settings.spread)  # noqa: S311
         code = int(cluster.environment.get("REHEARSAL_EXIT_CODE", "0"))
-        self._started[arn] = now
-        return [Waiting(each.host, self._clock, now + seconds - self._done[arn], code) for each in cluster.trees]
+        self._started[job.arn] = now
+        outputs = self._made_up.of(cluster.trees[0], seconds) if self._made_up else None
+        end = now + seconds - (outputs.done if outputs else self._done[job.arn])
+        first, *others = [Waiting(each.host, self._clock, end, code) for each in cluster.trees]
+        first.outputs = outputs
+        return [first, *others]
 
     def release(self, cluster: Cluster) -> None:
         job = cluster.trees[0].job
@@ -46,13 +56,18 @@ class Waiting:
 
     def __init__(self, name: str, clock: Clock, end: float, code: int) -> None:
         self.name, self._clock, self._end, self._code = name, clock, end, code
+        self.outputs: Outputs | None = None
+        self._stopped = False
 
     def poll(self) -> int | None:
-        return self._code if self._clock.now() >= self._end else None
+        left = self._end - self._clock.now()
+        if self.outputs and not self._stopped:
+            self.outputs.write(left, self._clock.now())
+        return None if left > 0 else self._code
 
     def terminate(self) -> None:
         """As a program does that handles it."""
-        self._end = min(self._end, self._clock.now())
+        self._end, self._stopped = min(self._end, self._clock.now()), True
 
     def kill(self) -> None:
-        self._end, self._code = self._clock.now(), -9
+        self._end, self._code, self._stopped = self._clock.now(), -9, True

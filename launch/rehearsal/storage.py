@@ -11,18 +11,27 @@ import boto3  # noqa: TID251 - the one file that may
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from launch.rehearsal.within import Wsgi, within
+
+SMALL = 1 << 20
+"""Bytes."""
+
 
 class Clients:
-    """Clients of the server at ``url``, made when they are first used and shared by all threads."""
+    """Clients of the server at ``url``, made when they are first used and shared by all threads.
 
-    def __init__(self, url: str, access_key: str) -> None:
+    Their requests go straight to its ``application``, without a connection.
+    """
+
+    def __init__(self, url: str, access_key: str, application: Wsgi) -> None:
         self._url, self._key, self._lock = url, access_key, threading.Lock()
+        self._send = within(application)
         self._made: dict[tuple[str, str], Any] = {}
 
     def get(self, service: str, region: str = "us-east-1") -> Any:
         with self._lock:
             if (service, region) not in self._made:
-                self._made[service, region] = boto3.client(
+                client = boto3.client(
                     service,
                     region_name=region,
                     endpoint_url=self._url,
@@ -30,6 +39,8 @@ class Clients:
                     aws_secret_access_key="unchecked",  # noqa: S106 - see keys.py
                     config=Config(max_pool_connections=64, retries={"mode": "standard", "total_max_attempts": 5}),
                 )
+                client.meta.events.register("before-send", self._send)
+                self._made[service, region] = client
             return self._made[service, region]
 
 
@@ -75,8 +86,12 @@ class Storage:
         return len(found)
 
     def upload(self, path: Path, uri: str) -> None:
+        """Small files in one request, without the threads that large ones are sent by."""
         bucket, key = split(uri)
-        self._s3.upload_file(str(path), bucket, key)
+        if path.stat().st_size <= SMALL:
+            self.put(path.read_bytes(), uri)
+        else:
+            self._s3.upload_file(str(path), bucket, key)
 
     def put(self, content: bytes, uri: str) -> None:
         bucket, key = split(uri)

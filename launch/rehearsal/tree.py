@@ -68,13 +68,13 @@ class Tree:
         self._write("resourceconfig", self._resources(interface))
         self._write("inputdataconfig", {each["ChannelName"]: self._described(each) for each in _channels(self.job)})
 
-    def fetch(self, storage: Storage) -> None:
-        """The channels, and the checkpoints of earlier attempts.
+    def fetch(self, storage: Storage, *, channels: bool = True) -> None:
+        """The ``channels``, if they are wanted, and the checkpoints of earlier attempts.
 
         Raises:
             ClientFault: a channel has no objects, or the checkpoints no bucket.
         """
-        for each in _channels(self.job):
+        for each in _channels(self.job) if channels else ():
             self._fetch(each, storage)
         if "CheckpointConfig" in self.job.request:
             self._restore(self.job.request["CheckpointConfig"]["S3Uri"].rstrip("/") + "/", storage)
