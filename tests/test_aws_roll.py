@@ -60,7 +60,7 @@ def calls(found: Account) -> list[str]:
 
 
 def test_of_those_that_have_ended_there_is_news_once(found: Account, roll: Roll) -> None:
-    names = jobs(found, roll, "news", 3)
+    names = jobs(found, roll, "news", 3, Environment={"REHEARSAL_SECONDS": "300"})
     others = [found.start("", TrainingJobName=f"else-{number}", **LIMITS) for number in range(2)]
     roll.look()
     assert not any(map(roll.take, names)), "they run"
