@@ -31,8 +31,9 @@ import io
 import math
 import os
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -71,9 +72,18 @@ def decoding() -> Iterator[None]:
 def parallel(function: Callable[[T], R], items: Sequence[T], window: int) -> Iterator[R]:
     """``function`` of each item, in order, by one thread for each core (Pillow and hashlib let others run), with at
     most ``window`` results waiting."""
+    waiting = deque[Future[R]]()
     with decoding(), ThreadPoolExecutor(cores()) as pool:
-        for start in range(0, len(items), window):
-            yield from pool.map(function, items[start : start + window])
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) == window:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for each in waiting:
+                each.cancel()
 
 
 def cores() -> int:
