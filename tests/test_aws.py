@@ -284,6 +284,19 @@ def test_two_instances_train_a_run_together(aws: Aws) -> None:
     assert "== algo-2 ==" in log
 
 
+@pytest.mark.nightly
+def test_an_instance_that_dies_ends_the_job_and_the_run_goes_on_in_another(aws: Aws) -> None:
+    """SageMaker asks the other instances to stop: that is not why the run has no result."""
+    command = aws.command(matrix="{processes: [2]}", epochs=40, more="hosts: 2")
+    process = command.start("run", "-y")
+    wait_for_epochs(command, 3)
+    os.kill(aws.jobs()[0]["pids"]["algo-2"], signal.SIGKILL)
+    output = end_of(process)
+    assert "1 of 1 runs done" in output
+    assert len(aws.jobs()) == 2
+    assert quality(aws.leaderboard(command)) == aws.undisturbed(matrix="{processes: [2]}", epochs=40)
+
+
 class Person:
     """Somebody at a terminal."""
 

@@ -1,14 +1,20 @@
-"""What is added to SageMaker's compose file, as plain data; real containers are in test_containers.py."""
+"""What is added to SageMaker's compose file, and what containers' ends mean, as plain data; real containers are in
+test_containers.py."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
 from pathlib import Path
 
 import pytest
 
+from benchmark.records import Failure
+from benchmark.rundir import RunDir
 from launch import Unavailable, deep_learning, engine
 from launch.container import Request, composed
+from launch.containers import End
+from launch.watch_container import Watch
 
 REQUEST = Request(
     name="benchmark-0123456789ab-2",
@@ -100,3 +106,24 @@ def test_amazon_s_image_of_a_version_is_asked_of_the_sdk(monkeypatch: pytest.Mon
     assert found.startswith("763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2.6-cpu-py3")
     with pytest.raises(Unavailable, match=r"Unsupported pytorch version: 9\.9"):
         deep_learning.image("9.9", "ml.m5.xlarge")
+
+
+@pytest.mark.parametrize(
+    ("ends", "asked", "kind"),
+    [
+        ({"algo-1": End(1, False), "algo-2": End(137, False)}, False, "killed"),
+        ({"algo-1": End(1, False), "algo-2": End(137, True)}, False, "oom"),
+        ({"algo-1": End(1, False), "algo-2": End(137, False)}, True, "stopped"),
+        ({"algo-1": End(1, False), "algo-2": End(1, False)}, False, "stopped"),
+    ],
+    ids=["a host was killed", "for want of memory", "we asked", "somebody asked"],
+)
+def test_a_host_that_dies_is_the_reason_and_not_that_the_others_were_then_asked_to_stop(
+    ends: dict[str, End | None], asked: bool, kind: str, tmp_path: Path
+) -> None:
+    rundir = RunDir(tmp_path)
+    rundir.write_failure(Failure("stopped", "asked to stop by SIGTERM"))
+    watch = Watch(REQUEST, rundir.attempt(1), lambda *_: None, io.BytesIO(), asked)
+    failure = watch._own(ends) or watch._failure(ends, "")
+    assert failure is not None
+    assert failure.kind == kind
