@@ -34,7 +34,7 @@ class Simulated:
     def start(self, cluster: Cluster) -> Sequence[Waiting]:
         job, now = cluster.trees[0].job, self._clock.now()
         seconds = float(cluster.environment.get("REHEARSAL_SECONDS", self._settings.seconds))
-        seconds *= random.Random(job.name).uniform(1 - self._settings.spread, 1 + self._settings.spread)  # noqa: S311
+        seconds *= random.Random(job.name).uniform(1 - self._settings.spread, 1 + self._settings.spread)  # noqa: S311 - lengths of made-up jobs, alike each time
         code = int(cluster.environment.get("REHEARSAL_EXIT_CODE", "0"))
         self._started[job.arn] = now
         outputs = self._made_up.of(cluster.trees[0], seconds) if self._made_up else None
