@@ -26,10 +26,10 @@ CONTAINERS = (
 LONGEST = (
     "containers", "test_survival", "test_aws", "test_tutorial", "test_ui", "test_distributed", "test_export",
     "test_hostile_yaml", "test_cli", "test_full_disk", "test_tracker_away", "test_checkpoint", "test_registering",
-    "test_vision_sets", "test_catalogue", "test_tuning", "test_job",
+    "test_aws_packs", "test_from_mlflow", "test_vision_sets", "test_catalogue", "test_tuning", "test_job",
 )  # fmt: skip
 """Begun first, so that none of them is waited for in the end."""
-MEASURED = ("test_aws", "test_cli", "test_hf_data", "test_local", "test_registering", "test_ui")
+MEASURED = ("test_aws", "test_cli", "test_hf_data", "test_local", "test_registering", "test_s3_data", "test_ui")
 """Modules whose slow tests start processes that no quick test starts: coverage looks into those, at a third of their
 time, and leaves out what other slow tests start."""
 

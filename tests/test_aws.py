@@ -21,7 +21,6 @@ import pytest
 from benchmark.rundir import RunDir
 from launch.rehearsal.client import Rehearsal
 from launch.rehearsal.faults import Error, Faults, Interrupt, Lost
-from tests.night import by_day
 from tests.test_cli import ROOT, Command, mlflow_runs, quality
 from tests.tuning_support import weights_file
 
@@ -184,12 +183,10 @@ def test_twelve_runs_and_every_fault_at_once_lose_nothing_and_start_nothing_twic
     assert quality(board) == aws.undisturbed(matrix=matrix, epochs=20, more="workers: 2")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "point",
-    by_day(
-        "aws.created".__eq__,
-        ["aws.uploaded", "aws.recorded", "aws.created", "aws.ended", "aws.collected", "aws.finished"],
-    ),
+    ["aws.uploaded", "aws.recorded", "aws.created", "aws.ended", "aws.collected", "aws.finished"],
 )
 def test_whoever_is_killed_there_is_followed_by_one_who_goes_on_with_the_same_job(
     aws: Aws, point: str, tmp_path: Path
@@ -426,6 +423,7 @@ def test_one_configuration_needs_a_role_and_a_bucket(aws: Aws) -> None:
     assert "no role for the training jobs" in done.stderr
 
 
+@pytest.mark.nightly
 def test_a_rehearsal_plays_the_sweep_apart_from_everything(aws: Aws) -> None:
     command = aws.command(matrix="{seed: [0, 1]}", aws="role: arn:aws:iam::999999999999:role/real, region: eu-west-3")
     for name in [each for each in command.environment if each.startswith("AWS_")]:

@@ -270,7 +270,7 @@ def test_plan_shows_only_what_was_asked_for(benchmark: Command) -> None:
     assert "did you mean 'seed'" in benchmark("plan", "--only", "seeed=7", code=2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_some_runs_only_leave_the_others_pending_and_are_success(benchmark: Command) -> None:
     benchmark("run", "--only", "seed=1", "--set", "epochs=1")
     document = benchmark.leaderboard()

@@ -398,7 +398,7 @@ def sleeping(demanding: Run, data: Path, tmp_path: Path) -> Iterator[tuple[subpr
         process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_job_that_is_asked_to_stop_stops_with_all_its_workers_and_goes_on(
     sleeping: tuple[subprocess.Popen[bytes], RunDir], demanding: Run, data: Path, undisturbed: RunDir
 ) -> None:

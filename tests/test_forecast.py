@@ -25,7 +25,6 @@ from benchmark.run import DataSpec, Run, canonical_json
 from benchmark.rundir import RunDir
 from benchmark.training.optim import make_optimizer
 from launch.fast_local import ENTRY, job_environment
-from tests.night import by_day
 
 MIB = 2**20
 FACTS = {
@@ -319,20 +318,17 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> int:
     return measured - least.memory
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("model", "size", "keys"),
-    by_day(
-        lambda case: case[0] == "small/vit",
-        [
-            ("lenet5", 28, {}),
-            ("resnet18", 64, {"optimizer": "momentum"}),
-            ("small/densenet", 32, {}),
-            ("small/vgg11_bn", 28, {"batch_size": 16, "eval_batch_size": 1024}),
-            ("small/vit", 28, {"model_args": {"patch_size": 7}, "batch_size": 128}),
-            ("efficientnet_b0", 32, {"batch_size": 16}),
-        ],
-    ),
+    [
+        ("lenet5", 28, {}),
+        ("resnet18", 64, {"optimizer": "momentum"}),
+        ("small/densenet", 32, {}),
+        ("small/vgg11_bn", 28, {"batch_size": 16, "eval_batch_size": 1024}),
+        ("small/vit", 28, {"model_args": {"patch_size": 7}, "batch_size": 128}),
+        ("efficientnet_b0", 32, {"batch_size": 16}),
+    ],
 )
 def test_jobs_take_the_memory_that_was_forecast(
     model: str, size: int, keys: dict[str, object], idle: int, tmp_path: Path

@@ -240,6 +240,7 @@ def test_a_kill_at_any_named_place_loses_nothing(tmp_path: Path, cache: Path, po
     assert ours() == []
 
 
+@pytest.mark.nightly
 def test_a_run_over_its_time_is_stopped_with_its_container(tmp_path: Path, cache: Path) -> None:
     yaml = LONG.replace("MODE", "local").replace("epochs: 40", "epochs: 9000")
     command = made(tmp_path / "home", cache, yaml.replace("profile: false", "time_limit: 20, retries: 0"))

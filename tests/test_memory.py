@@ -54,7 +54,7 @@ def test_a_batch_that_does_not_fit_is_a_failure_of_its_own_kind(large: Run, data
     assert failure.kind == "oom", failure
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_parts_of_a_batch_are_halved_until_they_fit_and_the_result_says_so(
     large: Run, data: Path, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ def test_what_waited_on_disk_is_published_when_the_tracker_is_back(benchmark: Co
     assert kinds(benchmark.home) == ["run", "run", "sweep"]
 
 
+@pytest.mark.nightly
 def test_a_leaderboard_that_mlflow_did_not_take_is_given_again_by_the_next_run(benchmark: Command, home: Path) -> None:  # noqa: F811
     benchmark("run", "--only", "seed=0")
     (artifacts,) = (path.parent for path in (home / "mlruns").rglob("leaderboard.json"))

@@ -181,6 +181,7 @@ def test_before_the_first_run_it_says_what_comes_first(tmp_path: Path) -> None:
     assert "has no experiment 'tiny' yet: `python -m benchmark run`" in said
 
 
+@pytest.mark.nightly
 def test_a_locked_store_is_an_error_that_names_it(tmp_path: Path, place: Path) -> None:
     shutil.copytree(place, tmp_path / "a b", ignore=shutil.ignore_patterns("cache", "*-wal", "*-shm"))
     command = Command(tmp_path / "a b", place / "cache")

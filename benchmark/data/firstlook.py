@@ -9,6 +9,7 @@ from a few of them, and the guess is checked when all have been seen.
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class Look:
     _facts: dict[int, FileFacts] = field(default_factory=dict)
     _broken: dict[int, str] = field(default_factory=dict)
     _waiting: list[Examined] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def pixels(self, index: int) -> Pixels:
         """uint8 (height, width, 1 or 3).
@@ -72,18 +74,17 @@ class Look:
             if examined.facts.sha256 != self.images.facts[index].sha256:
                 raise DataError(f"{examined.path}: changed while it was being read; run the command again")
             self._facts[index] = examined.facts
-            self._waiting.append(examined)
+            with self._lock:
+                self._waiting.append(examined)
+                many = len(self._waiting) >= WINDOW
+            if many:
+                self._remember()
             return pixels
         return np.zeros((1, 1, 1), dtype=np.uint8)
 
     def glance(self, index: int) -> None:
         """Sees that image, and keeps no pixels."""
         self.pixels(index)
-
-    def remember(self) -> None:
-        """What was seen since the last time: an interrupted look at many files goes on from here."""
-        waiting, self._waiting = self._waiting, []
-        keep(self.cache, waiting)
 
     def finish(self) -> FileImages:
         """Remembers what was seen; the images with the facts of these.
@@ -92,7 +93,7 @@ class Look:
             DataError: files that cannot be read or decoded, every one of them named; or the cache cannot be written.
         """
         with self.images.naming():
-            self.remember()
+            self._remember()
             if self._broken:
                 paths = self.images.paths
                 lines = "".join(f"\n  {paths[index]}: {self._broken[index]}" for index in sorted(self._broken))
@@ -100,6 +101,12 @@ class Look:
                 raise DataError(f"{count} images cannot be read; repair or remove them:{lines}")
         facts = (self._facts.get(index, known) for index, known in enumerate(self.images.facts))
         return replace(self.images, facts=tuple(facts))
+
+    def _remember(self) -> None:
+        """What was seen since the last time: an interrupted look at many files goes on from here."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        keep(self.cache, waiting)
 
 
 def _examine(path: Path) -> tuple[Examined, Pixels]:
@@ -118,9 +125,8 @@ def see(images: FileImages, cache: Path) -> FileImages:
     if not (new := images.new):
         return images
     look = Look(images, cache)
-    for number, _ in enumerate(counted(parallel(look.glance, new, WINDOW), len(new), "decoding images"), start=1):
-        if number % WINDOW == 0:
-            look.remember()
+    for _ in counted(parallel(look.glance, new, WINDOW), len(new), "decoding images"):
+        pass
     return look.finish()
 
 
