@@ -64,15 +64,13 @@ def main() -> int:
             for name in sides if number % 2 == 0 else reversed(sides):
                 found[name].append(arguments.images / _seconds(sides[name]))
         _ours(home, arguments.size, keep=True)
-        again = Side(
-            "again", tuple(_seconds(lambda: _again(home, arguments.size)) for _ in range(2 * arguments.rounds))
-        )
+        again = Side("ours", tuple(_seconds(lambda: _again(home, arguments.size)) for _ in range(2 * arguments.rounds)))
     ours, folder, bare = (Side(name, tuple(values)) for name, values in found.items())
     what = f"{arguments.images:,} JPEG files of {arguments.size} px"
     figures = [
         Figure(what, "images a second", ours, folder, better="higher"),
         Figure(what, "images a second", ours, bare, least=LEAST, better="higher"),
-        Figure("a second experiment on the same files", "seconds", Side("ours", again), most=AGAIN),
+        Figure("a second experiment on the same files", "seconds", again, most=AGAIN),
     ]
     return finish("preparing", figures, arguments.json, arguments.guard)
 
