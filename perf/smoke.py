@@ -20,10 +20,8 @@ SHARE = 0.75
 """Of the kept ratio, at least."""
 SMALL: Mapping[str, tuple[str, ...]] = {
     "metrics": ("--images", "10000", "--classes", "200", "--rounds", "2"),
-    "publishing": ("--runs", "8", "--slow", "4", "--stores", "file", "--clock", "cpu"),
     "training": ("--models", "lenet5", "--rounds", "3", "--images", "1600", "--guard", "0"),
     "leaderboard": ("--runs", "500", "--rounds", "2"),
-    "preparing": ("--images", "300", "--rounds", "3"),
 }
 """Name -> options."""
 
