@@ -456,3 +456,15 @@ def test_all_images_that_cannot_be_read_are_named_at_once_and_nothing_is_kept_of
     with pytest.raises(DataError, match=r"2 of 80 images cannot be read(.|\n)*13\.png(.|\n)*29\.png"):
         inspect(spec(root), cache, WANTED)
     assert kept(cache) == {}
+
+
+@pytest.mark.parametrize("wanted", [None, WANTED])
+def test_files_that_cannot_be_opened_are_named_and_not_taken_for_equal_images(wanted, root, cache):
+    for part in ("train", "test"):
+        squares(root / part, 4)
+    for path in (root / "test").rglob("*.png"):
+        path.write_bytes(path.read_bytes() + b"another")
+    for part in ("train", "test"):
+        (root / part / "cat" / "gone.png").symlink_to("/nowhere/at/all.png")
+    with pytest.raises(DataError, match=r"2 of 18 images cannot be read(.|\n)*gone\.png(.|\n)*gone\.png"):
+        inspect(spec(root), cache, wanted)

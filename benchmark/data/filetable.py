@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS files (
 
 @dataclass(frozen=True)
 class FileFacts:
-    """``sha256`` of the file's bytes, hexadecimal, empty where they could not be read; ``height`` and ``width`` as
+    """``sha256`` of the file's bytes, hexadecimal (where they cannot be read: of its path); ``height`` and ``width`` as
     decoded; ``channels`` 1 (grey) or 3, or 0 where the file was not decoded yet."""
 
     sha256: str
@@ -129,5 +129,5 @@ def _is(path: Path, known: Stat) -> bool:
 def _digest(path: Path) -> FileFacts:
     try:
         return FileFacts(hashlib.sha256(path.read_bytes()).hexdigest())
-    except OSError:
-        return FileFacts("")  # told of when it is decoded, with all others
+    except OSError:  # told of when it is decoded, with all others; until then it is like no other file
+        return FileFacts(hashlib.sha256(os.fsencode(path)).hexdigest())

@@ -72,7 +72,8 @@ class Look:
             self._broken[index] = error.strerror or str(error)
         else:
             if examined.facts.sha256 != self.images.facts[index].sha256:
-                raise DataError(f"{examined.path}: changed while it was being read; run the command again")
+                with self.images.naming():
+                    raise DataError(f"{examined.path}: changed while it was being read; run the command again")
             self._facts[index] = examined.facts
             with self._lock:
                 self._waiting.append(examined)
