@@ -166,6 +166,7 @@ class Publishing:
     def _work(self) -> None:
         self._warm_up()
         while (request := self._next()) is not None:
+            closing = self._closing
             if self._publish(request, self._notices[request.run.run_id]):
                 self._failures = 0
                 continue
@@ -173,7 +174,7 @@ class Publishing:
             self._put_back(request)
             if self._closing and self._failures > (1 if self._away else CLOSING_TRIES):
                 return
-            self._pause()
+            self._pause(closing)
 
     def _publish(self, request: Request, notices: int) -> bool:
         """Whether the tracker could be reached."""
@@ -239,11 +240,10 @@ class Publishing:
             if request.run.run_id not in self._ended and request.run.run_id not in self._proceeding:
                 self._put(request)
 
-    def _pause(self) -> None:
-        """Longer with every failure, but until closing begins at most."""
-        place = 0 if self._closing else min(self._failures, len(BACKOFF_SECONDS)) - 1
+    def _pause(self, closing: bool) -> None:
+        """Longer with every failure, but until closing begins at most; ``closing``: it had, before the last try."""
+        place = 0 if closing else min(self._failures, len(BACKOFF_SECONDS)) - 1
         with self._changed:
-            closing = self._closing
             self._changed.wait_for(lambda: self._closing != closing, BACKOFF_SECONDS[place])
 
 

