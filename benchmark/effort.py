@@ -9,7 +9,7 @@ states, activations.  The decoded images are left out: all processes share them,
 A run of several processes divides arithmetic and memory traffic among them, where each has cores of its own; each holds
 the weights, and after each step they exchange the gradients.
 
-Limit: on a GPU weights and activations are in its own memory, which nothing here is about.
+On a GPU weights and activations, and the images, are in its own memory: :meth:`Effort.on_gpu`.
 """
 
 from __future__ import annotations
@@ -81,6 +81,10 @@ class Effort:
         """By the seconds that a training step and one image's evaluation took."""
         seconds = self.fixed + self.steps * step + self.evaluated * image
         return dataclasses.replace(self, seconds=seconds, basis="probe", corrected=1.0)
+
+    def on_gpu(self, processes: int) -> int:
+        """Bytes of tensors on each GPU of a run of so many processes: what it would hold in the host's memory."""
+        return (self.memory - BASE * (processes if processes > 1 else 0)) // processes + self.images
 
     def times(self, factor: float) -> Effort:
         """So much slower."""

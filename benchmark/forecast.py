@@ -48,6 +48,7 @@ class Forecast:
         self._unsure = unsure
         self._slowness: Factors = defaultdict(list)
         self._largeness: Factors = defaultdict(list)
+        self._on_gpu: Factors = defaultdict(list)
         self._base: int | None = None
         for run, result in finished:
             self.learn(run, result)
@@ -59,6 +60,9 @@ class Forecast:
                 insort(self._slowness[group], spent(result) / effort.seconds)
             if peak := result.metrics.get("cost/peak_memory_bytes"):
                 self._learn_memory(run, effort, int(peak))
+            if tensors := result.metrics.get("cost/peak_gpu_memory_bytes"):
+                for group in _alike_in_memory(run):
+                    insort(self._on_gpu[group], tensors / run.processes / effort.on_gpu(run.processes))
 
     def seconds(self, run: Run) -> float | None:
         """Expected wall seconds of the whole job; ``None`` where nothing is known of this machine."""
@@ -89,6 +93,12 @@ class Forecast:
         if known is not None:
             return round((BASE + effort.memory) * known[-1])
         return effort.memory + (BASE if self._base is None else self._base)
+
+    def gpu_memory(self, run: Run) -> int:
+        """Bytes of tensors that the run will hold at most on each of its GPUs, the images among them."""
+        expected = self._efforts[run.run_id].on_gpu(run.processes)
+        known = next((found for group in _alike_in_memory(run) if (found := self._on_gpu.get(group))), [1.0])
+        return round(expected * known[-1])
 
     def disk(self, run: Run) -> int:
         """Bytes that the run's directory will need at most, its checkpoints included."""

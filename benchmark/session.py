@@ -107,7 +107,7 @@ class Session:
         chosen = [cell for cell in chosen if cell.run.run_id in wanted][: options.limit]
         forecast = plan.forecast()
         packed = packing.Packing(experiment.launch, [cell.run for cell in chosen], forecast) if remote else None
-        launcher = launch.make(mode, experiment.launch, packed.share if packed else None)
+        launcher = launch.make(mode, experiment.launch, packed.share if packed else None, forecast.gpu_memory)
         uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
         room.check(preparing.places(plan, uri))
         stack, data = ExitStack(), preparing.Decoded()

@@ -180,7 +180,7 @@ class Sweep:
     def _start(self) -> Iterator[SweepEvent]:
         self._count_workers()
         while self._waiting and len(self._active) < self._workers and not self._stopped:
-            run = self._waiting.take([each.run for each in self._active])
+            run = self._waiting.take([each.run for each in self._active], self._site.launcher.fits)
             if run is None:
                 return
             if not self._site.budget.allows(run, [each.run for each in self._active]):

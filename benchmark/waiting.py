@@ -8,7 +8,7 @@ those under way lets others pass.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from benchmark.forecast import Forecast
 from benchmark.run import Run
@@ -50,14 +50,15 @@ class Waiting:
     def remove(self, run: Run) -> None:
         self._runs.remove(run)
 
-    def take(self, active: Sequence[Run]) -> Run | None:
-        """The next run that fits beside ``active``; without any of those the first, however large."""
+    def take(self, active: Sequence[Run], fits: Callable[[Run], bool] = lambda run: True) -> Run | None:
+        """The next run that fits beside ``active``, into memory and by what the launcher says; without any of those
+        the first, however large."""
         self._sort()
         room = None if self._memory is None else self._memory - sum(map(self._forecast.memory, active))
         for run in self._runs:
             if self._later.get(run.run_id, 0.0) > time.monotonic():
                 continue
-            if not active or room is None or self._forecast.memory(run) <= room:
+            if not active or ((room is None or self._forecast.memory(run) <= room) and fits(run)):
                 self._runs.remove(run)
                 return run
         return None

@@ -25,7 +25,7 @@ MODES: Mapping[str, str] = {
 """Mode -> where its launcher stands; imported when it is asked for."""
 
 SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "fast_local": ("start",),
+    "fast_local": ("start", "workers_per_gpu"),
     "local": ("start", "image", "deep_learning_image", "memory_gib", "hosts", "network_isolation"),
     "aws": ("aws", "image", "deep_learning_image", "hosts", "network_isolation", "time_limit"),
 }
@@ -98,6 +98,11 @@ class Launcher(AbstractContextManager["Launcher"], Protocol):
         """Begins, in the background, what takes time before a first job; to call it is not needed."""
         ...
 
+    def fits(self, run: Run) -> bool:
+        """Whether there is room for the run beside those under way, as far as the launcher knows of more than cores
+        and memory; asked often, and answered at once."""
+        ...
+
     def submit(self, run: Run, rundir: RunDir, attempt: int, data: Path, tasks: str = "train") -> Job:
         """Starts attempt number ``attempt`` at ``run`` over the decoded images in ``data``.
 
@@ -118,12 +123,18 @@ class Launcher(AbstractContextManager["Launcher"], Protocol):
         ...
 
 
-def make(mode: str, settings: object, share: Callable[[Run], float] | None = None) -> Launcher:
+def make(
+    mode: str,
+    settings: object,
+    share: Callable[[Run], float] | None = None,
+    gpu_memory: Callable[[Run], int] | None = None,
+) -> Launcher:
     """The launcher of ``mode`` (or of the original project's spelling of it).
 
     Args:
         settings: has an attribute for each of the mode's :data:`SETTINGS`.
         share: how much of a remote job a run takes, where several may share one; by default all.
+        gpu_memory: bytes of tensors that a run is expected to hold on a GPU, where several may share one; else 0.
 
     Raises:
         ModeError: there is no such mode.
@@ -136,4 +147,6 @@ def make(mode: str, settings: object, share: Callable[[Run], float] | None = Non
     chosen: dict[str, Any] = {key: getattr(settings, key) for key in SETTINGS[name]}
     if share is not None and name in REMOTE:
         chosen["share"] = share
+    if gpu_memory is not None and "workers_per_gpu" in chosen:
+        chosen["gpu_memory"] = gpu_memory
     return cast(Launcher, getattr(importlib.import_module(module), attribute)(**chosen))

@@ -159,6 +159,10 @@ class Aws:
         pack.members.append(member)
         return member
 
+    def fits(self, run: Run) -> bool:
+        """Each job has a machine of its own."""
+        return True
+
     def wait(self, seconds: float) -> None:
         """Has the jobs listed when it is time."""
         if self.roll.is_due():

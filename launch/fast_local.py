@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from benchmark import weights
 from benchmark.data.datacache import cache_directory
 from benchmark.run import Run
-from benchmark.rundir import RunDir
+from benchmark.rundir import RunDir, atomic
 from launch import Job
 from launch.attempts import is_locked
+from launch.gpus import VISIBLE, Gpus, on_gpu
 from launch.host import ALLOCATOR, HostProcesses, Start, threads
 from launch.withheld import without_secrets
 
 ENTRY = Path(__file__).with_name("train_models.py")
 PRELOAD = ("torch", "torch._dynamo", "torchvision", "timm", "benchmark.training.job")
 """What :data:`ENTRY` needs.  torchvision and the first optimizer would import ``torch._dynamo`` in mid-run."""
+
+GPUS = "gpus"
+"""The file of an attempt that names those it was given."""
 
 FEATURES = "BENCHMARK_FEATURES"
 """As :mod:`benchmark.training.features` calls it."""
@@ -26,12 +32,43 @@ __all__ = ["ENTRY", "FastLocal", "Start", "is_locked", "job_environment"]
 
 
 class FastLocal(HostProcesses):
-    """The launcher of mode ``fast_local``; arguments as for :class:`launch.host.HostProcesses`."""
+    """The launcher of mode ``fast_local``; ``entry``, ``preload``, ``grace`` as for :class:`HostProcesses`.
+
+    Args:
+        start: ``fork``, ``spawn``, or ``auto``: fork where it is safe.
+        workers_per_gpu: how many share one at a time.
+        gpu_memory: bytes of tensors that a run is expected to hold on each of its GPUs.
+        gpus: those of this machine; found when they are first needed.
+    """
 
     def __init__(
-        self, start: Start = "auto", *, entry: Path = ENTRY, preload: Sequence[str] = PRELOAD, grace: float = 10.0
+        self,
+        start: Start = "auto",
+        workers_per_gpu: int | Literal["auto"] = "auto",
+        *,
+        gpu_memory: Callable[[Run], int] = lambda run: 0,
+        gpus: Gpus | None = None,
+        entry: Path = ENTRY,
+        preload: Sequence[str] = PRELOAD,
+        grace: float = 10.0,
     ) -> None:
         super().__init__(start, entry=entry, preload=preload, grace=grace)
+        self._per_gpu, self._gpu_memory = workers_per_gpu, gpu_memory
+        if gpus is not None:
+            self._gpus = gpus
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__(*_)
+        if "_gpus" in vars(self):
+            self._gpus.close()
+
+    @cached_property
+    def _gpus(self) -> Gpus:
+        return Gpus(self._per_gpu)
+
+    def fits(self, run: Run) -> bool:
+        """Whether the GPUs have room, if the run trains there."""
+        return run.device == "cpu" or self._gpus.fit(run.processes, self._needs(run))
 
     def submit(self, run: Run, rundir: RunDir, attempt: int, data: Path, tasks: str = "train") -> Job:
         """Starts the job.
@@ -41,11 +78,30 @@ class FastLocal(HostProcesses):
         """
         directory = rundir.attempt(attempt).absolute()
         environment = job_environment(run, rundir, directory, data, os.environ, tasks)
-        return self.start(rundir, directory, environment, run.cores if _wants_cores(run) else 0)
+        needs = self._needs(run)
+        gpus = self._gpus.take(run.processes, needs) if run.device != "cpu" else ()
+        if gpus:
+            environment[VISIBLE] = ",".join(gpus)
+            with atomic(directory / GPUS) as file:
+                file.write(environment[VISIBLE].encode())
+        return self.start(
+            rundir,
+            directory,
+            environment,
+            run.cores if _wants_cores(run) else 0,
+            lambda: self._gpus.give(gpus, needs),
+        )
 
     def adopt(self, run: Run, rundir: RunDir, attempt: int) -> Job | None:
-        """The attempt whose lock is still held."""
-        return self.living(rundir, attempt)
+        """The attempt whose lock is still held, on the GPUs that it was given."""
+        needs, gpus = self._needs(run), _given(rundir.attempt(attempt))
+        job = self.living(rundir, attempt, lambda: self._gpus.give(gpus, needs))
+        if job is not None and gpus:
+            self._gpus.add(gpus, needs)
+        return job
+
+    def _needs(self, run: Run) -> int:
+        return on_gpu(self._gpu_memory(run))
 
 
 def job_environment(
@@ -80,6 +136,14 @@ def _pretrained(run: Run) -> dict[str, str]:
         **({"SM_CHANNEL_WEIGHTS": str(place)} if place else {}),
         **({FEATURES: str(cache_directory() / "features")} if run.probes else {}),
     }
+
+
+def _given(attempt: Path) -> tuple[str, ...]:
+    """The GPUs of an attempt; none where nothing tells."""
+    try:
+        return tuple((attempt / GPUS).read_text(encoding="utf-8").split(","))
+    except (OSError, UnicodeDecodeError):
+        return ()
 
 
 def _path(base: Mapping[str, str]) -> list[str]:

@@ -11,11 +11,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
 from benchmark import plainfile
+from benchmark.run import Run
 from benchmark.rundir import RunDir
 from launch import Job, cores
 from launch.attempts import Forked, Orphan, Spawned, is_locked, locked
@@ -34,6 +36,8 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": 
 limits itself: tens of thousands of page faults later."""
 WORKER = Path(__file__).with_name("worker.py")
 Start = Literal["auto", "fork", "spawn"]
+Then = Callable[[], None]
+"""What is done when a job has ended."""
 
 
 class HostProcesses:
@@ -79,6 +83,10 @@ class HostProcesses:
             environment = {**ALLOCATOR, **without_secrets(os.environ), **threads(1), **self._quiet}
             self._server = WarmServer(environment, self._preload)
 
+    def fits(self, run: Run) -> bool:
+        """There is room for any run: cores and memory are counted elsewhere."""
+        return True
+
     def wait(self, seconds: float) -> None:
         """Returns after ``seconds``, or as soon as the fork server has something to say."""
         if self._server is not None and self._server.alive:
@@ -91,47 +99,62 @@ class HostProcesses:
         while self._notices:
             yield self._notices.pop(0)
 
-    def start(self, rundir: RunDir, attempt: Path, environment: Mapping[str, str], cores_wanted: int) -> Job:
-        """Starts the entry script in ``attempt``, kept on as many cores as it wants, if there are any free.
+    def start(
+        self,
+        rundir: RunDir,
+        attempt: Path,
+        environment: Mapping[str, str],
+        cores_wanted: int,
+        then: Then = lambda: None,
+    ) -> Job:
+        """Starts the entry script in ``attempt``, kept on as many cores as it wants, if there are any free; does
+        ``then`` when it has ended, or could not be started.
 
         Raises:
             BlockingIOError: another attempt at this run lives.
         """
         order = Order(self._entry, dict(environment), attempt, self._cores.take(cores_wanted))
-        try:
-            return self._start(rundir, order)
-        except BaseException:
+
+        def release() -> None:
             self._cores.give(order.cores)
+            then()
+
+        try:
+            return self._start(rundir, order, release)
+        except BaseException:
+            release()
             raise
 
-    def living(self, rundir: RunDir, attempt: int) -> Job | None:
-        """The attempt whose lock is still held."""
+    def living(self, rundir: RunDir, attempt: int, then: Then = lambda: None) -> Job | None:
+        """The attempt whose lock is still held; ``then`` is done when it has ended."""
         if not rundir.lock_path.exists() or not is_locked(rundir):
             return None
-        return self._orphan(rundir, rundir.attempt(attempt))
+        return self._orphan(rundir, rundir.attempt(attempt), then)
 
-    def _start(self, rundir: RunDir, order: Order) -> Job:
+    def _start(self, rundir: RunDir, order: Order, release: Then) -> Job:
         server_died = False
         while True:
             try:
                 with locked(rundir, patience=LOCK_SECONDS) as lock:
-                    return self._forked(rundir, order, lock) if self._fork else self._spawned(order, lock)
+                    begin = partial(self._forked, rundir) if self._fork else self._spawned
+                    return begin(order, lock, release)
             except ServerDied as error:
                 self._replace_server(error)
                 server_died = True
             except BlockingIOError:
                 if not server_died:
                     raise
-                return self._orphan(rundir, order.attempt)  # it was started after all: nobody else holds this lock
+                # It was started after all: nobody else holds this lock.
+                return self._orphan(rundir, order.attempt, release)
 
-    def _forked(self, rundir: RunDir, order: Order, lock: int) -> Job:
+    def _forked(self, rundir: RunDir, order: Order, lock: int, release: Then) -> Job:
         self.prepare()
         assert self._server is not None
         number = self._server.fork(order, lock)
         orphan = Orphan(rundir, order.attempt, self._grace, lambda: None)
-        return Forked(self._server, number, orphan, self._grace, lambda: self._cores.give(order.cores))
+        return Forked(self._server, number, orphan, self._grace, release)
 
-    def _spawned(self, order: Order, lock: int) -> Job:
+    def _spawned(self, order: Order, lock: int, release: Then) -> Job:
         command = [sys.executable, str(WORKER), str(order.attempt), ",".join(map(str, order.cores)), str(order.entry)]
         with os.fdopen(plainfile.opened(order.attempt / "log.txt", os.O_WRONLY | os.O_TRUNC), "wb") as log:
             process = subprocess.Popen(
@@ -144,10 +167,14 @@ class HostProcesses:
                 start_new_session=True,
                 pass_fds=[lock],
             )
-        return Spawned(process, self._grace, lambda: self._cores.give(order.cores))
+        return Spawned(process, self._grace, release)
 
-    def _orphan(self, rundir: RunDir, attempt: Path) -> Job:
-        found = Orphan(rundir, attempt, self._grace, lambda: self._cores.give(own))
+    def _orphan(self, rundir: RunDir, attempt: Path, then: Then) -> Job:
+        def release() -> None:
+            self._cores.give(own)
+            then()
+
+        found = Orphan(rundir, attempt, self._grace, release)
         pid = found.pid()
         own = self._cores.withdraw(cores.bound(pid)) if pid else ()
         return found

@@ -257,3 +257,13 @@ def test_a_run_that_is_put_back_without_a_time_is_there_at_once() -> None:
     assert first is not None
     waiting.put(first)
     assert waiting.take([]) == first
+
+
+def test_a_run_without_room_lets_others_pass_and_is_started_when_it_is_alone() -> None:
+    waiting = Waiting(RUNS[:2], forecast(RUNS))
+    large = next(iter(waiting))
+    small = waiting.take(RUNS[2:], lambda run: run != large)
+    assert small is not None
+    assert small != large
+    assert waiting.take(RUNS[2:], lambda run: False) is None
+    assert waiting.take([], lambda run: False) == large

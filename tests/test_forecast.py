@@ -188,6 +188,19 @@ def test_a_measured_peak_corrects_the_same_model_and_the_base_of_others() -> Non
     assert known.memory(other) == LEAST_BASE + effort(other).memory
 
 
+def test_a_measured_peak_on_a_gpu_counts_for_each_of_a_teams() -> None:
+    same, team = variant(lr=1e-4), variant(processes=2, batch_size=RUN.batch_size * 2)
+    known = forecast(RUN, same, team)
+    images = effort(RUN).images
+    assert known.gpu_memory(RUN) == effort(RUN).memory + images
+    assert known.gpu_memory(team) == pytest.approx(known.gpu_memory(RUN), rel=0.01), "each has half of the batch"
+    for run, peak in ((RUN, 3.0 * known.gpu_memory(RUN)), (team, 2 * 1.5 * known.gpu_memory(team))):
+        found = result(run, 1.0)
+        known.learn(run, dataclasses.replace(found, metrics={**found.metrics, "cost/peak_gpu_memory_bytes": peak}))
+    assert known.gpu_memory(same) == pytest.approx(3.0 * (effort(same).memory + images))
+    assert known.gpu_memory(team) == pytest.approx(1.5 * (effort(RUN).memory + images), rel=0.01)
+
+
 def test_a_directory_holds_three_checkpoints_at_most() -> None:
     weights = 4 * FACTS["resnet18"].parameters
     known = forecast(RUN, variant(epochs=1))

@@ -26,6 +26,11 @@ class LaunchSettings:
     workers: int | Literal["auto"] = key(
         "auto", "runs at a time; auto: the cores over those that a run keeps busy", ge=1
     )
+    workers_per_gpu: int | Literal["auto"] = key(
+        "auto",
+        "runs at a time on one GPU (fast_local); auto: one, and further ones while it has memory and time to spare",
+        ge=1,
+    )
     start: Literal["auto", "fork", "spawn"] = key(
         "auto", "how workers come to be; fork: from a warm server; spawn: a fresh Python each; auto: fork on Linux"
     )
