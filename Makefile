@@ -7,7 +7,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 # Tests wait a fifth of their time, slow ones more: for children, for servers, for limits, for what is to die.
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 PARALLEL := --numprocesses $(shell expr $(CORES) + 1)
-PARALLEL_SLOW := --numprocesses $(shell expr $(CORES) + 2)
+PARALLEL_SLOW := --numprocesses $(shell expr $(CORES) + 3)
 
 .PHONY: benchmark quick test test-all lint audit coverage nightly clean
 

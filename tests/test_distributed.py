@@ -294,8 +294,9 @@ def test_a_network_with_auxiliary_heads_trains(base: Run, cache: Path, tmp_path:
     assert train(dataclasses.replace(run, batch_size=8), data, tmp_path / "run").read_result() is not None
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
-@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_job_that_is_killed_leaves_nobody_and_goes_on_with_the_same_bits(
     start: Start, demanding: Run, data: Path, undisturbed: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,11 +415,12 @@ def test_a_job_that_is_asked_to_stop_stops_with_all_its_workers_and_goes_on(
     assert bits(train(demanding, data, rundir.path)) == bits(undisturbed)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "rank", "kind", "message"),
     [
-        pytest.param("raise MemoryError('no room')", 1, "oom", "no room", marks=pytest.mark.nightly),
+        ("raise MemoryError('no room')", 1, "oom", "no room"),
         ("os.kill(os.getpid(), signal.SIGKILL)", 0, "killed", "process 0 of the run was killed"),
     ],
 )

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from launch.rehearsal.client import Rehearsal
-from tests.night import by_day
 from tests.test_cli import Command
 
 pytestmark = [
@@ -77,7 +76,8 @@ def test_the_search_itself_finds_a_socket_that_is_open_to_all() -> None:
     assert {("tcp", "00000000"), ("tcp", "0100007F")} <= found
 
 
-@pytest.mark.parametrize("start", by_day("spawn".__eq__, ["fork", "spawn"]))
+@pytest.mark.nightly
+@pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_sweep_of_processes_that_train_together(tmp_path: Path, start: str, cache: Path) -> None:
     """They have to talk to each other: torchrun on its own opens a port of every address of the machine for that."""
     (tmp_path / "experiments.yaml").write_text(YAML.replace("START", start))

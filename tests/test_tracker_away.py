@@ -92,6 +92,7 @@ def test_away_for_the_whole_sweep(
     assert_all_there_once(experiment, runs, server.store, tmp_path, store)
 
 
+@pytest.mark.nightly
 def test_nobody_listens(experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Path, store: Path) -> None:
     runs, address = runs_of(4), experiment.uri
     experiment.uri = "http://me:secret@127.0.0.1:9"
@@ -107,6 +108,7 @@ def test_nobody_listens(experiment: Experiment, proxy: Proxy, server: Server, tm
     assert_all_there_once(experiment, runs, server.store, tmp_path, store)
 
 
+@pytest.mark.nightly
 def test_errors_for_a_while(experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Path, store: Path) -> None:
     runs = runs_of(8)
 

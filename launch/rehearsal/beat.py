@@ -24,6 +24,10 @@ LONGEST_BUSY = 30
 """So many beats are left out in a row, and no more: who is always busy must see time pass, too."""
 AHEAD = 2
 """Beats that one may be before the others."""
+MOST_LOOKS, LONGEST_SECONDS = 0.25, 0.5
+"""Who sleeps looks so seldom, in beats and in real seconds, whether it is time."""
+PACE_BEATS = 10
+"""Over so many beats it is measured how fast time goes."""
 LEFT = float("inf")
 _real_sleep, _real_time = time.sleep, time.monotonic  # whoever uses this may have others in their place
 
@@ -42,6 +46,7 @@ class Beat:
         self._mine, self._step = mine, BEAT_SECONDS * speed
         self._ended = threading.Event()
         self._holders: set[int] = set()
+        self._pace = BEAT_SECONDS
         self.beats = self.left_out = 0
         """How often time passed, and how often it stood still since this process was busy."""
 
@@ -75,7 +80,7 @@ class Beat:
         held = me in self._holders
         self._holders.discard(me)
         while (left := end - self.now()) > 0:
-            _real_sleep(min(max(left / self._step, 1.0) * BEAT_SECONDS, 0.5))
+            _real_sleep(self._some(left))
         if held:
             self._holders.add(me)
 
@@ -83,12 +88,18 @@ class Beat:
         """Returns after so many simulated seconds, or as soon as ``event`` is set: whether it is."""
         end = self.now() + seconds
         while (left := end - self.now()) > 0:
-            if event.wait(min(max(left / self._step, 1.0) * BEAT_SECONDS, 0.5)):
+            if event.wait(self._some(left)):
                 return True
         return event.is_set()
 
+    def _some(self, left: float) -> float:
+        """Real seconds in which hardly more than so many simulated ones will pass, as time went lately: who sleeps
+        while it stands still does not look again and again whether it moves."""
+        return min(max(left / self._step, MOST_LOOKS) * self._pace, LONGEST_SECONDS)
+
     def _work(self) -> None:
         counts, mine, skipped = self._counts, self._mine, 0
+        began, seen = _real_time(), 0
         while not self._ended.is_set():
             cpu, before = time.process_time(), _real_time()
             _real_sleep(BEAT_SECONDS)
@@ -98,3 +109,6 @@ class Beat:
             elif counts[mine] - min(counts) < AHEAD:
                 skipped, self.beats = 0, self.beats + 1
                 counts[mine] += 1.0
+            if self.beats - seen >= PACE_BEATS:
+                self._pace = max(BEAT_SECONDS, (_real_time() - began) / (self.beats - seen))
+                began, seen = _real_time(), self.beats
