@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from benchmark import plugins
 from benchmark.families import family
 from benchmark.run import canonical_json
 from benchmark.rundir import write_json
@@ -194,8 +195,11 @@ def _directory(cache: Path) -> Path:
         versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     except importlib.metadata.PackageNotFoundError as error:
         raise CatalogueError(f"{error.name} is not installed: install torch, torchvision and timm") from error
+    added = plugins.labels(plugins.found("models").values())
     code = hashlib.sha256(b"".join((_ROOT / "training" / f"{name}.py").read_bytes() for name in _CODE)).hexdigest()
-    key = hashlib.sha256(canonical_json({**versions, "code": code}).encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        canonical_json({**versions, "code": code, **({"plugins": added} if added else {})}).encode()
+    ).hexdigest()[:16]
     return cache / "models" / key
 
 
@@ -252,6 +256,7 @@ class _Child:
         """
         Raises:
             CatalogueError: it died.
+            PluginError: a package's networks cannot be listed.
         """
         process = self._process = self._process or self._start()
         assert process.stdin is not None
@@ -264,7 +269,10 @@ class _Child:
                 line = process.stdout.readline()
                 if not line:
                     raise self._death(process.wait())
-                yield json.loads(line)
+                answer = json.loads(line)
+                if "plugin" in answer:
+                    raise plugins.PluginError(answer["plugin"])
+                yield answer
         except BaseException:
             process.kill()
             self.close()

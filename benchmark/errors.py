@@ -17,6 +17,7 @@ CODES = {
     "launch:Unavailable": 3,
     "benchmark.installed:WrongPackage": 3,
     "benchmark.catalogue:CatalogueError": 3,
+    "benchmark.plugins:PluginError": 3,
     "benchmark.lock:Busy": 3,
     "benchmark.journal:JournalError": 3,
     "benchmark.mlflow_store:TrackingError": 3,

@@ -1,6 +1,7 @@
 """Every metric's name, the direction in which it is better, and its words in reports.
 
-A name carries its section: ``test/accuracy``, ``cost/train_seconds``.  Ground floor: standard library only.
+A name carries its section: ``test/accuracy``, ``cost/train_seconds``.  Ground floor: standard library only, and what
+plug-ins bring.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from benchmark.plugins import PluginError, found
 
 Direction = Literal["higher", "lower"]
 
@@ -69,9 +72,26 @@ _OTHERS: Mapping[str, tuple[Direction | None, str]] = {
 }
 
 
+def _added() -> Iterator[tuple[str, tuple[Direction, str]]]:
+    """Those of plug-ins.
+
+    Raises:
+        PluginError: one of them is no metric, or has the name of another.
+    """
+    for plugin in found("metrics").values():
+        made, place = plugin.load(), f"the metric {plugin.name} of the package {plugin.distribution}"
+        if plugin.name in {*_QUALITY, "loss", "lr"}:
+            raise PluginError(f"{place} has the name of another one: call it differently there")
+        better, title = getattr(made, "better", None), getattr(made, "title", None)
+        if better not in ("higher", "lower") or not isinstance(title, str) or not callable(made):
+            raise PluginError(f"{place} has to be callable, with better = 'higher' or 'lower' and a title")
+        yield plugin.name, (better, title)
+
+
 def _metrics() -> Iterator[Metric]:
+    quality = {**_QUALITY, **dict(_added())}
     for section, words in (("test", "test"), ("val", "validation")):
-        for name, (better, title) in _QUALITY.items():
+        for name, (better, title) in quality.items():
             yield Metric(f"{section}/{name}", better, f"{words} {title}")
     for name, (direction, title) in _OTHERS.items():
         yield Metric(name, direction, title)

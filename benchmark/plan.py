@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark import catalogue, obtaining
+from benchmark import catalogue, obtaining, plugins
 from benchmark.catalogue import ModelFacts, ModelSpec
 from benchmark.changes import changes
 from benchmark.config import Experiment, matrix
@@ -136,18 +136,19 @@ def _version(library: str) -> str:
 
 
 def stale_reason(result: Result) -> str | None:
-    """Which libraries differ between a result and this installation, in words.
+    """Which libraries and plug-ins differ between a result and this installation, in words.
 
-    A container has libraries of its own: which of them are today's, only its image knows.
+    A container has libraries of its own: which of them are today's, only its image knows.  Plug-ins are given to it.
     """
+    added = list(plugins.changes(str(result.environment.get("plugins", ""))))
     if "image" in result.environment:
-        return None
+        return ", ".join(added) or None
     changes = [
         f"{name} {result.environment.get(name)} then, {today} now"
         for name in LIBRARIES
         if (today := _version(name)) != result.environment.get(name)
     ]
-    return ", ".join(changes) or None
+    return ", ".join([*changes, *added]) or None
 
 
 def _cell(run: Run, outcome: Outcome | None, effort: float, changed: str | None) -> PlannedRun:

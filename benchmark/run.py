@@ -34,11 +34,14 @@ CHANGING_IMAGES = frozenset({"augment", "policy", "mixup", "cutmix", "test_flip"
 """Keys by which an image is not always the same to the network."""
 
 
-def key(default: Any, description: str, *, introduced: Any = dataclasses.MISSING, **limits: Any) -> Any:
+def key(
+    default: Any, description: str, *, introduced: Any = dataclasses.MISSING, plugins: str = "", **limits: Any
+) -> Any:
     """A dataclass field that carries its description, its limits (``ge``, ``gt``, ``le``, ``lt``, ``min_length``)
-    and its default at introduction; a mutable default is copied for each instance."""
+    and its default at introduction; a mutable default is copied for each instance.  A choice among words that
+    ``plugins`` of a kind add to says which."""
     introduced = default if introduced is dataclasses.MISSING else introduced
-    metadata = {"description": description, "introduced": introduced, "limits": limits}
+    metadata = {"description": description, "introduced": introduced, "limits": limits, "plugins": plugins}
     if isinstance(default, dict | list):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -49,7 +52,9 @@ class DataSpec:
     """Where images come from.  Its digest, not its path, is part of a run's identity."""
 
     source: Literal["fashion-mini", "digits", "synthetic", "folder", "csv", "npz", "hf", "s3", "torchvision"] = key(
-        "fashion-mini", "fashion-mini, digits, synthetic, folder, csv, npz, hf, s3 or torchvision"
+        "fashion-mini",
+        "fashion-mini, digits, synthetic, folder, csv, npz, hf, s3, torchvision, or what a plug-in brings",
+        plugins="data",
     )
     name: str = key(
         "",

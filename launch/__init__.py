@@ -7,12 +7,14 @@ A launcher starts a job and nothing else.  Resuming, retries, concurrency and pu
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
+from benchmark import plugins
 from benchmark.records import Failure
 from benchmark.run import Run
 from benchmark.rundir import RunDir
@@ -132,7 +134,7 @@ def make(
     """The launcher of ``mode`` (or of the original project's spelling of it).
 
     Args:
-        settings: has an attribute for each of the mode's :data:`SETTINGS`.
+        settings: has an attribute for each of the mode's :data:`SETTINGS`, and ``options`` for a plug-in's.
         share: how much of a remote job a run takes, where several may share one; by default all.
         gpu_memory: bytes of tensors that a run is expected to hold on a GPU, where several may share one; else 0.
 
@@ -142,7 +144,7 @@ def make(
     """
     name = ALIASES.get(mode, mode)
     if name not in MODES:
-        raise ModeError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
+        return _added(mode, settings)
     module, attribute = MODES[name].split(":")
     chosen: dict[str, Any] = {key: getattr(settings, key) for key in SETTINGS[name]}
     if share is not None and name in REMOTE:
@@ -150,3 +152,21 @@ def make(
     if gpu_memory is not None and "workers_per_gpu" in chosen:
         chosen["gpu_memory"] = gpu_memory
     return cast(Launcher, getattr(importlib.import_module(module), attribute)(**chosen))
+
+
+def _added(mode: str, settings: object) -> Launcher:
+    """A plug-in's launcher.
+
+    Raises:
+        ModeError: there is none, or it does not take the options that are given.
+        PluginError: it cannot be imported.
+    """
+    added = plugins.found("launchers")
+    if mode not in added:
+        raise ModeError(f"unknown mode {mode!r}; the modes are {', '.join([*MODES, *added])}")
+    made, options = added[mode].load(), getattr(settings, "options", {})
+    try:
+        inspect.signature(made).bind(**options)
+    except TypeError as error:
+        raise ModeError(f"launch: options: mode {mode} of {added[mode].distribution} {error}") from error
+    return cast(Launcher, made(**options))

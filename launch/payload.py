@@ -1,6 +1,7 @@
 """The code that a job in a container or in AWS is given: an allow-list, so that nothing else ever travels with it.
 
-The training program, the ground floor that it stands on, and the scripts that start it; no symbolic link is followed.
+The training program, the ground floor that it stands on, the scripts that start it, and the sources of plug-ins that
+have a part in jobs; no symbolic link is followed.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from benchmark import plugins
 
 HOME = Path(__file__).resolve().parent.parent
 CODE = (
@@ -20,6 +22,7 @@ CODE = (
     "benchmark/machine.py",
     "benchmark/metric_names.py",
     "benchmark/plainfile.py",
+    "benchmark/plugins.py",
     "benchmark/records.py",
     "benchmark/run.py",
     "benchmark/rundir.py",
@@ -51,29 +54,34 @@ def files() -> Iterator[str]:
                 yield name.as_posix()
 
 
+def contents() -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file, those of plug-ins included."""
+    for name in files():
+        yield name, (HOME / name).read_bytes()
+    yield from plugins.shipped()
+
+
 def digest() -> str:
     """SHA-256 over names and contents, in hexadecimal."""
     found = hashlib.sha256()
-    for name in files():
-        content = (HOME / name).read_bytes()
+    for name, content in contents():
         found.update(f"{name}\0{len(content)}\0".encode() + content)
     return found.hexdigest()
 
 
 def write(directory: Path) -> None:
     """Copies the code into ``directory``, which is made."""
-    for name in files():
+    for name, content in contents():
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(HOME / name, target)
+        target.write_bytes(content)
 
 
 def archive() -> bytes:
     """The code as ``.tar.gz``: the same bytes for the same code, with no more of this machine than the files."""
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as stream, tarfile.open(fileobj=stream, mode="w") as tar:
-        for name in files():
-            content = (HOME / name).read_bytes()
+        for name, content in contents():
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), 0o644
             tar.addfile(entry, io.BytesIO(content))

@@ -84,7 +84,7 @@ def test_a_file_gives_typed_values(tmp_path):
     path = directory / "experiments.yaml"
     path.write_text(WHOLE, encoding="utf-8")
     experiment = load(path, ["momentum=0.5"], KNOWN)
-    assert experiment.launch == LaunchSettings("fast_local", 2, "spawn", timeout=60.0, retries=0)
+    assert experiment.launch == LaunchSettings("fast_local", 2, "auto", "spawn", timeout=60.0, retries=0)
     assert (experiment.tracking.uri, experiment.report.primary) == ("http://localhost:5000", "test/f1_macro")
     assert (experiment.name, experiment.path) == ("fashion-tour", path)
     assert len(experiment.cells) == 15

@@ -10,6 +10,7 @@ from benchmark.installed import WrongPackage
 from benchmark.journal import JournalError
 from benchmark.lock import Busy
 from benchmark.mlflow_store import TrackingError
+from benchmark.plugins import PluginError
 from benchmark.preparing import UsageProblem
 from benchmark.rundir import BrokenFile
 from launch import ModeError, Unavailable
@@ -29,6 +30,7 @@ EXPECTED = {
         sqlite3.DatabaseError(""),
         PermissionError(""),
         LibraryMissing(""),
+        PluginError(""),
     ],
 }
 

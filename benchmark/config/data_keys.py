@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmark import plugins
 from benchmark.config.document import Document, Node
 from benchmark.config.keys import Given, Keys, fields_of
 from benchmark.config.paths import under
@@ -71,8 +72,9 @@ def identity(value: Any) -> object:
 
 def read_data(node: Node, base: Path, problems: Problems) -> Given | None:
     """The :class:`DataChoice` of a ``data`` key whose paths are relative to ``base``; ``None`` after a problem."""
-    if isinstance(node.value, str) and node.value not in OPTIONS:
-        problems.add(node.mark, f"unknown data {shown(node.value)}{choose(node.value, OPTIONS)}; {_OTHER_SOURCES}")
+    known = (*OPTIONS, *plugins.found("data"))
+    if isinstance(node.value, str) and node.value not in known:
+        problems.add(node.mark, f"unknown data {shown(node.value)}{choose(node.value, known)}; {_OTHER_SOURCES}")
         return None
     wrong = Problems()
     given = _keys().read(_mapping(node), wrong)
@@ -84,6 +86,11 @@ def read_data(node: Node, base: Path, problems: Problems) -> Given | None:
 @cache
 def _keys() -> Keys:
     return Keys.of("DataKeys", {**fields_of(DataSpec), **fields_of(Run, *RUN_KEYS)})
+
+
+def options(source: str) -> tuple[str, ...]:
+    """The options that a source uses; a plug-in's has those of the user's own files."""
+    return OPTIONS.get(source, (*_SPLIT, *_OWN))
 
 
 def _mapping(node: Node) -> Node:
@@ -103,7 +110,7 @@ def _choice(given: Mapping[str, Given], mark: Mark, base: Path, problems: Proble
 
 
 def _check_options(spec: DataSpec, given: Mapping[str, Given], mark: Mark, problems: Problems) -> None:
-    known = OPTIONS[spec.source]
+    known = options(spec.source)
     for key in given.keys() - {*known, *RUN_KEYS}:
         users = ", ".join(source for source, options in OPTIONS.items() if key in options)
         problems.add(given[key].mark, f"{key} does nothing for {spec.source} data, it belongs to {users}; leave it out")

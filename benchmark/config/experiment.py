@@ -21,7 +21,9 @@ class LaunchSettings:
 
     mode: Literal["fast_local", "local", "aws"] = key(
         "fast_local",
-        "fast_local: host processes; local: containers (Docker, SageMaker local mode); aws: SageMaker training jobs",
+        "fast_local: host processes; local: containers (Docker, SageMaker local mode); aws: SageMaker training jobs; "
+        "or what a plug-in brings",
+        plugins="launchers",
     )
     workers: int | Literal["auto"] = key(
         "auto", "runs at a time; auto: the cores over those that a run keeps busy", ge=1
@@ -61,6 +63,7 @@ class LaunchSettings:
         True,
         "measure the speed of each model, once on this machine, when nothing trains; in AWS at the end of each job",
     )
+    options: Mapping[str, Any] = key({}, "of a plug-in's mode: its launcher's own settings")
     aws: AwsSettings = field(default_factory=AwsSettings)
     """A section of its own in the file."""
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from benchmark import plugins
 from benchmark.config.document import Node
 from benchmark.config.problems import Mark, Problems, choose, shown
 from benchmark.visible import HIDDEN
@@ -113,8 +114,23 @@ def fields_of(cls: type, *names: str) -> dict[str, dataclasses.Field[Any]]:
     hints = get_type_hints(cls)
     fields = {each.name: copy.copy(each) for each in dataclasses.fields(cls)}
     for name, each in fields.items():
-        each.type = hints[name]
+        each.type = _with_plugins(hints[name], each.metadata.get("plugins"))
     return {name: fields[name] for name in names or fields}
+
+
+def _with_plugins(annotation: Any, kind: plugins.Kind | None) -> Any:
+    """A choice among words, and among what packages bring.
+
+    Raises:
+        PluginError: one of these has the name of ours.
+    """
+    added = plugins.found(kind) if kind else {}
+    if taken := next((each for name, each in added.items() if name in get_args(annotation)), None):
+        raise plugins.PluginError(
+            f"the package {taken.distribution} brings {taken.name!r} as benchmark.{kind}, which is a name of ours: "
+            "call it differently there, or uninstall the package"
+        )
+    return Literal[(*get_args(annotation), *added)] if added else annotation
 
 
 def _definition(field: dataclasses.Field[Any]) -> tuple[Any, Any]:

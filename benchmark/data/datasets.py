@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from benchmark import plugins
 from benchmark.data import arrays, duplicates, firstlook, folder, hf, listed, npz, prepared, s3, vision
 from benchmark.data.datacache import DataError, cache_directory, locked, replacing, writing
 from benchmark.data.firstlook import Wanted
@@ -61,6 +62,21 @@ SOURCES: Mapping[str, Source] = {
 }
 
 
+def source_of(spec: DataSpec) -> Source:
+    """Ours, or a plug-in's, which is asked each time whether its images have changed.
+
+    Raises:
+        PluginError: it cannot be imported.
+        DataError: the package that brought it is not installed any more.
+    """
+    if spec.source in SOURCES:
+        return SOURCES[spec.source]
+    plugin = plugins.found("data").get(spec.source)
+    if plugin is None:
+        raise DataError(f"no package that is installed brings data of the source {spec.source!r}: install it")
+    return Source(plugin.load(), _none)
+
+
 CHECKED = ("folder", "csv", "npz", "hf", "s3")
 """The user's own: of published sets the splits are as they are known."""
 
@@ -75,7 +91,7 @@ def inspect(spec: DataSpec, cache: Path, wanted: Wanted | None = None) -> DataFa
     Raises:
         DataError: the data cannot be used, or the cache cannot be written.
     """
-    source = SOURCES[spec.source]
+    source = source_of(spec)
     stamp = source.stamp(spec, cache)
     if stamp is None:
         return _seen(_checked(spec, cache), cache, wanted).facts()
@@ -90,7 +106,7 @@ def load(spec: DataSpec, cache: Path) -> ImageSet:
     Raises:
         DataError: the data cannot be read, or the cache cannot be written.
     """
-    return _seen(SOURCES[spec.source].load(spec, cache), cache)
+    return _seen(source_of(spec).load(spec, cache), cache)
 
 
 def prepare(
@@ -128,8 +144,9 @@ def prepare(
 
 def _checked(spec: DataSpec, cache: Path) -> ImageSet:
     """The images, not all decoded yet, of which none is tested that has been trained on, unless the user allows it."""
-    data = SOURCES[spec.source].load(spec, cache)
-    if spec.source in CHECKED and spec.duplicates == "refuse" and (leaks := duplicates.find(data).leaks):
+    data = source_of(spec).load(spec, cache)
+    own = spec.source in CHECKED or spec.source not in SOURCES
+    if own and spec.duplicates == "refuse" and (leaks := duplicates.find(data).leaks):
         raise DataError(
             f"{spec.path or spec.name}: {len(leaks)} images stand in more than one split, so that what is tested has "
             f"been trained on; keep one of each, or write duplicates: allow under data:{duplicates.described(leaks)}"

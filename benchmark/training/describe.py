@@ -21,6 +21,7 @@ from timm.optim._optim_factory import list_optimizers
 from torch import Tensor, nn
 
 from benchmark.catalogue import ModelFacts, ModelSpec, OptimizerSpec
+from benchmark.plugins import PluginError
 from benchmark.run import DataSpec, Run
 from benchmark.training import models
 from benchmark.training.activations import count_activations
@@ -36,8 +37,12 @@ _LARGER = (16, 32, 64, 75, 128, 224, 256, 299, 384, 448, 512)
 def main(requests: IO[str], answers: IO[str]) -> None:
     """Answers each request, each line as soon as it is known."""
     for request in requests:
-        for answer in _answers(json.loads(request)):
-            answers.write(json.dumps(answer) + "\n")
+        try:
+            for answer in _answers(json.loads(request)):
+                answers.write(json.dumps(answer) + "\n")
+                answers.flush()
+        except PluginError as error:
+            answers.write(json.dumps({"plugin": str(error)}) + "\n")
             answers.flush()
 
 

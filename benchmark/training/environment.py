@@ -17,7 +17,7 @@ import torch
 LIBRARIES = ("torch", "torchvision", "timm", "numpy")
 
 
-def environment(device: torch.device | str = "cpu") -> dict[str, str | int | float]:
+def environment(device: torch.device | str = "cpu", plugins: str = "") -> dict[str, str | int | float]:
     """Versions, processor and device, for ``Result.environment``.
 
     Imports nothing for a version; a library that is not installed is left out.  Keys: ``python``, each of
@@ -25,7 +25,7 @@ def environment(device: torch.device | str = "cpu") -> dict[str, str | int | flo
     digits), ``cpus`` (those this process may use), ``threads`` (of one operation in torch), ``device`` (``cpu``, or
     the kind and name of the accelerator), in a container ``image`` (name and digest), in AWS ``instance`` (its
     type), and on CUDA its version as
-    ``cuda``.
+    ``cuda``; ``plugins`` as given, where there are any.
     """
     device = torch.device(device)
     facts: dict[str, str | int | float] = {
@@ -42,7 +42,7 @@ def environment(device: torch.device | str = "cpu") -> dict[str, str | int | flo
     facts |= {name: value for name, value in named.items() if value}
     if device.type == "cuda":
         facts |= {"device": f"cuda: {torch.cuda.get_device_name(device)}", "cuda": str(torch.version.cuda)}
-    return facts
+    return {**facts, "plugins": plugins} if plugins else facts
 
 
 def versions() -> dict[str, str]:

@@ -82,7 +82,7 @@ def _tag(spec: WeightsSpec, source: str, name: str) -> str:
 def _tensors(spec: WeightsSpec, source: str, name: str) -> Tensors:
     if is_file(spec.source):
         return statedict.read(Path(spec.source))
-    if source == "own":
+    if source in ("own", "plugin"):
         raise WeightsError("there are none to download; give a file (pretrained: ./weights.safetensors)")
     sources = _timm_sources(name) if source == "timm" else _torchvision_sources(name)
     return _downloaded(sources)

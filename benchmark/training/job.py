@@ -37,10 +37,12 @@ from safetensors.torch import save
 from torch import nn
 
 from benchmark.failpoints import reach
+from benchmark.plugins import labels
 from benchmark.records import Event, Predictions, Result
 from benchmark.run import Run
 from benchmark.rundir import RunDir, atomic
 from benchmark.training import clock
+from benchmark.training.added import added_scores, plugins_of
 from benchmark.training.checkpoints import Checkpoints, Following, clear
 from benchmark.training.data import Normalize, PreparedData, Split, load
 from benchmark.training.environment import environment
@@ -163,7 +165,7 @@ def train_and_test(
         started=started,
         finished=clock.now(),
         architecture=architecture(run.model, run.model_args),
-        environment=environment(device),
+        environment=environment(device, labels(plugins_of(run))),
         notes=(*parts.note, *_notes(run, trained), *final.notes),
         weights=sha256(rundir.model),
     )
@@ -287,7 +289,11 @@ def _predict(run: Run, model: nn.Module, split: Split, normalize: Normalize, tea
 
 def _final_scores(predictions: Mapping[str, Predictions], classes: tuple[str, ...]) -> Scores:
     """Every metric of every split, under its section's name."""
-    found = [scores(each.labels, each.log_probs, classes).under(section) for section, each in predictions.items()]
+    found = [
+        some.under(section)
+        for section, each in predictions.items()
+        for some in (scores(each.labels, each.log_probs, classes), added_scores(each.labels, each.log_probs))
+    ]
     return Scores(
         {name: value for each in found for name, value in each.values.items()},
         {name: reason for each in found for name, reason in each.undefined.items()},

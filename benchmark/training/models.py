@@ -1,7 +1,8 @@
-"""Networks by name: our own, and every classifier of timm and torchvision.
+"""Networks by name: our own, those of plug-ins, and every classifier of timm and torchvision.
 
-``lenet5`` and ``small/…`` are ours; ``timm/x`` and ``torchvision/x`` name the library; a bare name is torchvision's for
-VGG, AlexNet and GoogLeNet and timm's for all others, torchvision's where timm has none.  (timm's VGG enlarges 1x1 maps
+``lenet5`` and ``small/…`` are ours, and a plug-in's is called as it says (:mod:`benchmark.plugins`); ``timm/x`` and
+``torchvision/x`` name the library; a bare name is torchvision's for VGG, AlexNet and GoogLeNet and timm's for all
+others, torchvision's where timm has none.  (timm's VGG enlarges 1x1 maps
 to 7x7 before a convolution of 4,096 channels, which small images pay dearly; timm's Inception v3 has no auxiliary head
 unless asked, so that it takes 75 pixels where torchvision's needs 299.)
 
@@ -24,6 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmark.plugins import Plugin, PluginError
+from benchmark.plugins import found as found_plugins
 from benchmark.run import Run, canonical_json
 from benchmark.training import timm_models, torchvision_models
 from benchmark.training.lenet import LeNet5
@@ -84,13 +87,15 @@ def build(model: str, model_args: Mapping[str, Any], image_size: int, channels: 
 
 
 def resolve(model: str) -> tuple[str, str]:
-    """Where a model comes from (``own``, ``timm`` or ``torchvision``) and its name there.
+    """Where a model comes from (``own``, ``timm``, ``torchvision`` or ``plugin``) and its name there.
 
     Raises:
         ModelError: there is none of that name; the message has the nearest ones.
     """
     if model in OWN:
         return "own", model
+    if model in found_plugins("models"):
+        return "plugin", model
     prefix, _, rest = model.rpartition("/")
     if prefix in _LIBRARIES and rest in _LIBRARIES[prefix].names():
         return prefix, rest
@@ -107,10 +112,17 @@ def resolve(model: str) -> tuple[str, str]:
 
 
 def known_names() -> tuple[str, ...]:
-    """Every name that :func:`build` takes: our own, bare ones, and those with their library."""
+    """Every name that :func:`build` takes: our own, plug-ins', bare ones, and those with their library.
+
+    Raises:
+        PluginError: a plug-in's name is another network's.
+    """
     libraries = {source: library.names() for source, library in _LIBRARIES.items()}
     bare = sorted({name for each in libraries.values() for name in each})
-    return (*OWN, *bare, *(f"{source}/{name}" for source, each in libraries.items() for name in each))
+    added = found_plugins("models")
+    if taken := next((each for each in added.values() if each.name in {*OWN, *bare}), None):
+        raise PluginError(f"the package {taken.distribution} calls a network {taken.name!r}, which is another's name")
+    return (*OWN, *added, *bare, *(f"{source}/{name}" for source, each in libraries.items() for name in each))
 
 
 def listed_names() -> tuple[str, ...]:
@@ -155,6 +167,8 @@ def architecture(model: str, model_args: Mapping[str, Any]) -> str:
     """
     source, name = resolve(model)
     words, rest = _own_words(name, model_args) if source == "own" else (f"{name} of {source}", model_args)
+    if source == "plugin":
+        words = f"{name} of {found_plugins('models')[name].distribution}"
     changes = ", ".join(f"{key} {_word(value)}" for key, value in sorted(rest.items()))
     return f"{words}; {changes}" if changes else words
 
@@ -164,8 +178,17 @@ def _make(
 ) -> nn.Module:
     if source == "own":
         return OWN[name][0](image_size, channels, classes, **model_args)
+    if source == "plugin":
+        return _checked(found_plugins("models")[name], image_size, channels, classes, model_args)
     network: nn.Module = _LIBRARIES[source].make(name, model_args, image_size, channels, classes)
     return network
+
+
+def _checked(plugin: Plugin, image_size: int, channels: int, classes: int, model_args: Mapping[str, Any]) -> nn.Module:
+    made = plugin.load()(image_size, channels, classes, **model_args)
+    if not isinstance(made, nn.Module):
+        raise ModelError(f"{plugin.name} of {plugin.distribution} made a {type(made).__name__}, not a torch.nn.Module")
+    return made
 
 
 def _own_words(name: str, model_args: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -200,7 +223,7 @@ def _explain(
         return f"unknown entry {found[1]!r} in model_args{_nearest(found[1], valid)}; known: {', '.join(valid)}"
     if isinstance(error, TypeError) and (found := re.search(r"multiple values for .*argument '(\w+)'", text)):
         return f"model_args may not have {found[1]!r}: {name} sets it itself"
-    if source == "own" or isinstance(error, ValueError):
+    if source == "own" or isinstance(error, ValueError | PluginError):
         return text
     asked = f"channels: {channels}, model_args: {canonical_json(dict(model_args))}"
     return f"cannot be built for images of {image_size} pixels, {asked}: {text}"
@@ -208,8 +231,8 @@ def _explain(
 
 def _arguments(source: str, name: str) -> tuple[str, ...]:
     """What ``model_args`` may have, as far as the constructors tell."""
-    if source == "own":
-        makers: Iterable[Any] = [OWN[name][0]]
+    if source in ("own", "plugin"):
+        makers: Iterable[Any] = [OWN[name][0] if source == "own" else found_plugins("models")[name].load()]
     else:
         with torch.device("meta"):
             network = _LIBRARIES[source].make(name, {}, 224, 3, 1000)

@@ -1,0 +1,1 @@
+"""What our group adds to torch-image-benchmark."""
