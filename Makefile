@@ -9,7 +9,7 @@ CORES := $(shell getconf _NPROCESSORS_ONLN)
 PARALLEL := --numprocesses $(shell expr $(CORES) + 1)
 PARALLEL_SLOW := --numprocesses $(shell expr $(CORES) + 3)
 
-.PHONY: benchmark quick test test-all lint audit coverage nightly clean
+.PHONY: benchmark quick test test-all lint audit docs coverage nightly clean
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m benchmark run experiments.yaml
@@ -33,6 +33,10 @@ lint: $(VENV)/installed-test
 # Licences, pins, withdrawn versions, known vulnerabilities; exit code 3 where the network was not there to ask.
 audit: $(VENV)/installed-test
 	$(BIN)/python .ci/audit.py
+
+# The documentation as a site, in build/site.
+docs: $(VENV)/installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 nightly: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m nightly $(PARALLEL)

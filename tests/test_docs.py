@@ -3,15 +3,19 @@
 import dataclasses
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import click
 import pytest
 
 from benchmark import catalogue, config
 from benchmark.aws_settings import AwsSettings
+from benchmark.cli import main
 from benchmark.config.experiment import LaunchSettings, ReportSettings, TrackingSettings
 from benchmark.run import RESOLVED, DataSpec, Run
+from tests.reference import PAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "keys.md"
@@ -71,31 +75,57 @@ def test_the_page_of_keys_is_what_the_code_says() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_the_pages_of_the_reference_are_what_the_code_says(name: str) -> None:
+    made, path = PAGES[name](), ROOT / "docs" / name
+    if os.environ.get("REGENERATE_GOLDEN"):
+        path.write_text(made, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == made
+
+
 @pytest.mark.parametrize("path", [ROOT / "experiments.yaml", ROOT / "experiments" / "quick.yaml"], ids=lambda p: p.stem)
 def test_every_shipped_experiment_is_valid(path: Path, tmp_path: Path) -> None:
     assert config.load(path, (), catalogue.names(tmp_path)).cells
 
 
-def test_every_yaml_in_the_readme_is_valid(tmp_path: Path) -> None:
+READ = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+APART = ("matrix.md", "plugins.md")
+"""Their YAML is tried below, and in `test_plugins.py`."""
+
+
+def examples() -> list[tuple[str, str]]:
+    """(page, YAML)"""
+    found = [(path, re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)) for path in READ]
+    return [(path.name, text) for path, texts in found if path.name not in APART for text in texts]
+
+
+@pytest.mark.parametrize(("page", "text"), examples())
+def test_every_yaml_of_the_pages_is_valid(page: str, text: str, tmp_path: Path) -> None:
+    """Of a part alone the rest is added."""
     (tmp_path / "photos").mkdir()
-    for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)):
-        path = tmp_path / f"{number}.yaml"
-        path.write_text(block)
-        assert config.load(path).cells
-
-
-def sagemaker_examples() -> list[str]:
-    return re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "sagemaker.md").read_text(encoding="utf-8"), re.DOTALL)
-
-
-@pytest.mark.parametrize("text", sagemaker_examples())
-def test_every_yaml_of_sagemaker_s_page_is_valid(text: str, tmp_path: Path) -> None:
-    """Of a section alone the rest is added."""
+    rest = {"name": "example", "data": "fashion-mini", "matrix": "{model: lenet5}"}
+    added = [f"{key}: {value}" for key, value in rest.items() if not re.search(rf"^{key}:", text, re.MULTILINE)]
     path = tmp_path / "e.yaml"
-    path.write_text(
-        text if "name:" in text else f"name: example\ndata: fashion-mini\nmatrix: {{model: lenet5}}\n{text}"
-    )
+    path.write_text("\n".join([*added, text]), encoding="utf-8")
     assert config.load(path).cells
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, what is typed after `python -m benchmark`)"""
+    pattern = re.compile(r"(?:python -m benchmark|torch-image-benchmark) ([a-z][^`\n#;|&>]*)")
+    found = [(path.name, each.strip()) for path in READ for each in pattern.findall(path.read_text(encoding="utf-8"))]
+    return sorted({each for each in found if each[1].split()[0] in main.commands or "-" in each[1]})
+
+
+@pytest.mark.parametrize(("page", "typed"), commands())
+def test_every_command_of_the_pages_has_its_options(page: str, typed: str) -> None:
+    words = shlex.split(typed.replace("…", "").rstrip("',.:)"))
+    command: click.Command = main
+    while isinstance(command, click.Group):
+        assert words[0] in command.commands, f"no command {words[0]}"
+        command = command.commands[words.pop(0)]
+    if "[OPTIONS]" not in words:
+        command.make_parser(click.Context(command)).parse_args(words)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "aws").glob("*.json")), ids=lambda path: path.stem)
@@ -109,8 +139,7 @@ def test_the_commands_of_sagemaker_s_page_fill_every_placeholder(path: Path) -> 
 
 
 def test_every_file_that_the_pages_name_is_there() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    for each in pages:
+    for each in READ:
         for target in re.findall(r"\]\(([^)#:]+)\)", each.read_text(encoding="utf-8")):
             assert (each.parent / target).exists(), f"{each.name} names {target}"
 

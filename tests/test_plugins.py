@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark import plugins
+from benchmark import config, plugins
+from benchmark.config.data_keys import _keys
 from benchmark.plugins import PluginError
 from launch import payload
 from tests.test_cli import Command
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "acme-vision"
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "acme-vision"
 YAML = """name: tiny
 data: {source: idx, path: shapes}
 defaults: {epochs: 2, batch_size: 32, lr: 3e-3}
@@ -213,6 +215,20 @@ def test_a_broken_package_is_named_with_the_remedy(tmp_path: Path, entry_points:
     said = command("plan", "--no-probe", code=3)
     assert "broken" in said
     assert re.search(message, said), said
+
+
+def test_the_yaml_of_the_page_is_valid_where_the_packages_are_installed(place: Path, tmp_path: Path) -> None:
+    package(place, "some", "[benchmark.data]\nidx = some.x:load\n[benchmark.launchers]\nslurm = some.x:Slurm\n")
+    plugins.forget()
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        rest = {"name": "example", "data": "fashion-mini", "matrix": "{model: lenet5}"}
+        added = [f"{key}: {value}" for key, value in rest.items() if not re.search(rf"^{key}:", block, re.MULTILINE)]
+        (tmp_path / "e.yaml").write_text("\n".join([*added, block]))
+        _keys.cache_clear()
+        assert config.load(tmp_path / "e.yaml").cells
+    _keys.cache_clear()
 
 
 def test_two_packages_may_not_bring_the_same_name(place: Path) -> None:
