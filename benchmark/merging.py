@@ -71,7 +71,7 @@ def _better(old: tuple[Path, Entry] | None, new: tuple[Path, Entry]) -> tuple[Pa
             f"{old[0]} and {new[0]} have different results of run {new[1].run.run_id}: remove one of them "
             "(`python -m benchmark rm`), or see what differs (`python -m benchmark reproduce`)"
         )
-    order = ("done", "failed", "pending")
+    order = ("done", "failed", "pruned", "pending")
     return min(old, new, key=lambda each: order.index(each[1].status))
 
 

@@ -32,6 +32,8 @@ COMMIT, PROFILE = "benchmark.commit", "benchmark.profile"
 """Digests of the result (or failure) and of the profile that MLflow has whole."""
 FAILURE_TAGS = ("benchmark.failure_kind", "benchmark.failure_message")
 PARAM_LENGTH, TAG_LENGTH, KEY_LENGTH, NAME_LENGTH, DIGEST_LENGTH = 6000, 8000, 250, 500, 36
+END = {"done": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
+"""What MLflow calls the end of a run."""
 LOG_LINES = 2000
 PER_CLASS = "per_class.json"
 
@@ -86,7 +88,9 @@ class Record:
         return cls(run, rundir, rundir.read_events(), result, failure, _profile(rundir), digest, costs)
 
     @property
-    def status(self) -> Literal["running", "done", "failed"]:
+    def status(self) -> Literal["running", "done", "failed", "pruned"]:
+        if self.failure and self.failure.kind == "pruned":
+            return "pruned"
         return "done" if self.result else "failed" if self.failure else "running"
 
     @property

@@ -146,7 +146,8 @@ def entry_of(each: Tracked) -> Entry:
     entry = replace(entry, profile=read_measured(each.tags.get(MEASURED, "{}")))
     if each.tags.get(STATUS) == "done":
         return replace(entry, status="done", result=read_result(_tag(each, RESULT), run, each.tags[COMMIT]))
-    return replace(entry, status="failed", failure=_failure(each))
+    failure = _failure(each)
+    return replace(entry, status="pruned" if failure.kind == "pruned" else "failed", failure=failure)
 
 
 def incomplete(each: Tracked) -> bool:

@@ -26,7 +26,8 @@ from benchmark.run import DataSpec, Run, canonical_json
 from benchmark.timing import Experience, Range, timed
 from benchmark.waiting import seed_rounds
 
-State = Literal["new", "done", "failed", "stale"]
+State = Literal["new", "done", "failed", "pruned", "stale"]
+"""``pruned``: a search stopped it."""
 Probing = Callable[[Probes, Sequence[Run]], None]
 LIBRARIES = ("torch", "torchvision", "timm")
 """A result made with another version of these is stale."""
@@ -102,6 +103,7 @@ def make(
     ids = {run.run_id for run in runs}
     new = (run for run in runs if run.run_id not in outcomes)
     changed = changes(new, (each for each in begun if each["run_id"] not in ids))
+    outcomes = outcomes if experiment.search.strategy != "none" else _without_search(outcomes)
     cells = [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs, changed.get(run.run_id)) for run in runs]
     probes = Probes(cache, {spec: len(each.classes) for spec, each in facts.items()})
     if probe:
@@ -151,9 +153,16 @@ def stale_reason(result: Result) -> str | None:
     return ", ".join([*changes, *added]) or None
 
 
+def _without_search(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """Where none is asked for, a run that one stopped is as good as new."""
+    return {name: each for name, each in outcomes.items() if not (each.failure and each.failure.kind == "pruned")}
+
+
 def _cell(run: Run, outcome: Outcome | None, effort: float, changed: str | None) -> PlannedRun:
     if outcome is None:
         return PlannedRun(run, "new", changed or "no result yet", None, effort)
+    if outcome.failure is not None and outcome.failure.kind == "pruned":
+        return PlannedRun(run, "pruned", outcome.failure.message, outcome, effort)
     if outcome.failure is not None:
         why = f"{outcome.failure.kind}: {outcome.failure.message.splitlines()[0]}"
         return PlannedRun(run, "failed", why, outcome, effort)

@@ -76,12 +76,17 @@ def chosen(plan: Plan, retry: Iterable[str], rerun_stale: bool) -> list[PlannedR
 
 
 def _failed(plan: Plan, name: str) -> set[str]:
-    found = {cell.run.run_id for cell in plan.cells if cell.state == "failed" and _matches(cell, name)}
+    found = {cell.run.run_id for cell in plan.cells if _may_be_tried(cell, name)}
     if not found and name != "all" and not any(cell.run.run_id.startswith(name) for cell in plan.cells):
         kinds = sorted({c.outcome.failure.kind for c in plan.cells if c.outcome and c.outcome.failure})
         known = f"the kinds are {', '.join(kinds)}" if kinds else "nothing has failed"
         raise UsageProblem(f"--retry {name}: no failed run of this kind or id; {known}")
     return found
+
+
+def _may_be_tried(cell: PlannedRun, name: str) -> bool:
+    """What a search stopped is tried again when it is named: ``all`` is all that failed."""
+    return (cell.state == "failed" or (cell.state == "pruned" and name != "all")) and _matches(cell, name)
 
 
 def _matches(cell: PlannedRun, name: str) -> bool:

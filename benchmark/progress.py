@@ -16,7 +16,7 @@ from benchmark.metric_names import METRICS
 from benchmark.publishing import Published
 from benchmark.records import Event, Result
 from benchmark.run import Run
-from benchmark.sweep_events import Ended, EpochDone, Measuring, Started, Stopping, SweepEvent
+from benchmark.sweep_events import Ended, EpochDone, Measuring, Paused, Started, Stopping, SweepEvent
 
 Expected = Callable[[Run], float | None]
 RECENT = 5
@@ -81,6 +81,8 @@ class Progress:
     expected: Expected = lambda run: None
     done: int = 0
     failed: int = 0
+    pruned: int = 0
+    """Stopped by a search."""
     running: dict[str, Running] = field(default_factory=dict)
     best: tuple[float, str] | None = None
     """The best value of the primary metric in this sweep, and the name of its run."""
@@ -96,7 +98,7 @@ class Progress:
 
     @property
     def ended(self) -> int:
-        return self.done + self.failed
+        return self.done + self.failed + self.pruned
 
     @property
     def left(self) -> int:
@@ -115,6 +117,10 @@ class Progress:
             self._epoch(event)
         elif isinstance(event, Ended):
             self._end(event, now)
+        elif isinstance(event, Paused):
+            self.running.pop(event.run.run_id, None)
+            self._waiting[event.run.run_id] = event.run
+            self._forecasts[event.run.run_id] = self.expected(event.run)
         elif isinstance(event, Measuring | Published):  # While speed is measured nothing is published.
             self.measuring = event if isinstance(event, Measuring) else None
         elif isinstance(event, Stopping):
@@ -164,6 +170,8 @@ class Progress:
             self.done += 1
             self._took += [now - running.started] if running else []
             self._consider(event.outcome, self.names[run_id])
+        elif event.outcome.kind == "pruned":
+            self.pruned += 1
         else:
             self.failed += 1
         if now - self._forecast_at >= FORECAST_SECONDS:

@@ -12,7 +12,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-FailureKind = Literal["diverged", "oom", "data", "config", "error", "timeout", "killed", "stopped", "infrastructure"]
+FailureKind = Literal[
+    "diverged", "oom", "data", "config", "error", "timeout", "killed", "stopped", "infrastructure", "paused", "pruned"
+]
+"""``paused``: the job got as far as a search let it go, and another one may go on; never recorded.  ``pruned``: a
+search stopped the run for good."""
 NO_SPACE = "no space left"
 """In the message of a failure that a full disk caused."""
 SCHEMA_VERSION = 1

@@ -18,7 +18,7 @@ from benchmark.records import Result
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 from benchmark.thumbnails import thumbnails
-from reports.leaderboard import SPEED_NOTE, DataSummary, Entry, Header, Leaderboard, build
+from reports.leaderboard import SPEED_NOTE, DataSummary, Entry, Header, Leaderboard, Status, build
 from reports.matrix_picture import confusion_png
 from reports.render import write as write_files
 
@@ -75,9 +75,9 @@ def _entry(run: Run, rundir: RunDir, outcome: Outcome | None, publication: Publi
         return Entry(run, "pending", directory=rundir.path, mlflow_run_id=mlflow_run_id)
     log = os.path.relpath(rundir.log_path(max(1, outcome.attempts)))
     stale = (outcome.result and stale_reason(outcome.result)) or ""
-    return Entry(
-        run, outcome.status, outcome.result, outcome.failure, outcome.profile, mlflow_run_id, rundir.path, log, stale
-    )
+    pruned = outcome.failure is not None and outcome.failure.kind == "pruned"
+    status: Status = "pruned" if pruned else outcome.status
+    return Entry(run, status, outcome.result, outcome.failure, outcome.profile, mlflow_run_id, rundir.path, log, stale)
 
 
 def _speed_note(results: Sequence[Result]) -> str:

@@ -26,13 +26,14 @@ from benchmark.forecast import spent
 from benchmark.inspecting import write_cards
 from benchmark.journal import Journal, Outcome
 from benchmark.lock import exclusive
-from benchmark.plan import Plan
+from benchmark.plan import Plan, PlannedRun
 from benchmark.planned import Found, planned
 from benchmark.preparing import must_have_run
 from benchmark.publishing import Publishing, patience, within
 from benchmark.reporting import Summary
 from benchmark.run import Run
 from benchmark.rundir import atomic
+from benchmark.searching import Searching
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
 from benchmark.timing import Experience
 
@@ -120,7 +121,7 @@ class Session:
         journal = Journal(plan.directory)
         # Another sweep may have worked between the plan and the lock: what it did is not done again.
         now = journal.outcomes()
-        todo = tuple(cell.run for cell in chosen if now.get(cell.run.run_id) == cell.outcome)
+        todo = tuple(cell.run for cell in chosen if _as_planned(now.get(cell.run.run_id), cell))
         elsewhere.check_living(todo, plan.directory, remote=remote)
         budget = paying.budget(plan, todo, forecast, remote=remote)
         _write_resolved(plan)
@@ -129,7 +130,8 @@ class Session:
         publishing = Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri), warm_up)
         profiles = preparing.profiles(plan, launcher.place) if options.train and not remote else None
         tasks = preparing.tasks(experiment.launch) if remote else "train"
-        site = Site(journal, launcher, publishing, data, found.names, forecast, profiles, tasks, budget)
+        search = Searching(experiment.search)
+        site = Site(journal, launcher, publishing, data, found.names, forecast, profiles, tasks, budget, search)
         interrupt = Interrupt(choice=options.on_interrupt)
         how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, packing=packed)
         workers = preparing.at_a_time(experiment.launch, options.workers, how, packed)
@@ -188,12 +190,13 @@ class Session:
             lines = [*_best(document), f"leaderboard: {written}", *self._tracker_lines(), *self._check(document)]
             outcomes = self.site.journal.outcomes()
             left = sum(run.run_id not in outcomes for run in self.found.plan.runs)
+            stopped = document["counts"].get("pruned", 0)
             undone = any(run.run_id not in outcomes for run in self.todo)
             lines += self._learn(outcomes)
             failed = document["counts"]["failed"]
             self.site.journal.close()
         lines += [self.sweep.full] if self.sweep.full else []
-        lines.append(_closing(len(self.found.plan.runs), failed, left, time.monotonic() - self.started))
+        lines.append(_closing(len(self.found.plan.runs), failed, left, stopped, time.monotonic() - self.started))
         code = ENVIRONMENT if self.sweep.full else _exit_code(self.interrupt, undone, failed)
         return Summary(tuple(lines), document, code)
 
@@ -258,6 +261,11 @@ class Session:
         return "\n".join((line, *registering.lines(plan, journal, self.uri)))
 
 
+def _as_planned(outcome: Outcome | None, cell: PlannedRun) -> bool:
+    """Whether nobody has worked on the cell since it was planned; what a search stopped may be planned as new."""
+    return outcome == cell.outcome or (cell.outcome is None and bool(outcome and outcome.failure))
+
+
 def _publisher(uri: str, plan: Plan) -> Publisher:
     from benchmark.results import run_figures, source_commit
     from benchmark.tracking import Publisher
@@ -300,9 +308,10 @@ def _best(document: Mapping[str, Any]) -> list[str]:
     return [f"best: {best['label']}, {primary} {best['metrics'][primary]['mean']:.4f}{also}"]
 
 
-def _closing(total: int, failed: int, left: int, seconds: float) -> str:
-    parts = [f"{total - failed - left} of {total} runs done"]
-    parts += [f"{failed} failed"] * bool(failed) + [f"{left} left"] * bool(left)
+def _closing(total: int, failed: int, left: int, stopped: int, seconds: float) -> str:
+    parts = [f"{total - failed - left - stopped} of {total} runs done"]
+    parts += [f"{failed} failed"] * bool(failed) + [f"{stopped} stopped by the search"] * bool(stopped)
+    parts += [f"{left} left"] * bool(left)
     return f"{', '.join(parts)} · {seconds:.0f} s"
 
 

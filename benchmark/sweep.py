@@ -18,6 +18,7 @@ from benchmark.attempt import Active, Gone, Limits, has_outcome, read_profile
 from benchmark.budget import Budget
 from benchmark.failpoints import reach
 from benchmark.forecast import Forecast
+from benchmark.halving import Decision
 from benchmark.journal import Journal, is_unbilled
 from benchmark.measuring import Measurement
 from benchmark.profiles import Profiles
@@ -25,7 +26,8 @@ from benchmark.publishing import Published, Publishing, Request, Trouble
 from benchmark.records import Failure, FailureKind, Result
 from benchmark.run import Run
 from benchmark.rundir import RunDir
-from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Started, Stopping, SweepEvent
+from benchmark.searching import Searching
+from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Paused, Started, Stopping, SweepEvent
 from benchmark.waiting import Waiting
 from launch import Job, JobState, Launcher
 
@@ -83,6 +85,7 @@ class Site:
     profiles: Profiles | None = None
     tasks: str = "train"
     budget: Budget = field(default_factory=Budget)
+    search: Searching | None = None
 
 
 class Sweep:
@@ -115,10 +118,13 @@ class Sweep:
         """Whether a run was adopted, tried again, or went on from a checkpoint: what it took says little."""
         self.full: str | None = None
         """What to tell when the disk is full and nothing more is started."""
+        self._search = site.search or Searching(None)
 
     def events(self) -> Iterator[SweepEvent]:
         """Works until nothing is left or the user stopped it."""
+        decision = self._search.begin(self._planned, self._waiting, self._known, self._journal)
         yield from self._recover()
+        yield from self._go_by_the_search(decision)
         self._take_bills()
         self._publish_the_rest()
         while self._active or (self._waiting and not self._stopped):
@@ -205,10 +211,12 @@ class Sweep:
         attempt = self._journal.begin(run)
         self.resumed |= attempt > 1
         reach("sweep.intended")
-        self._active.append(Active(run, rundir, attempt, self._submit(run, rundir, attempt, self._site.tasks)))
+        until = self._search.until(run)
+        tasks = self._site.tasks if until is None else self._site.tasks.replace("train", f"train@{until}")
+        self._active.append(Active(run, rundir, attempt, self._submit(run, rundir, attempt, tasks)))
         reach("sweep.started")
         self._notify(run)
-        return Started(run, attempt, adopted=False)
+        return Started(run, attempt, adopted=False, promoted=self._search.has_promoted(run))
 
     def _submit(self, run: Run, rundir: RunDir, attempt: int, tasks: str) -> Job:
         try:
@@ -242,6 +250,13 @@ class Sweep:
             return
         reach("sweep.ended")
         outcome = active.outcome(state)
+        if isinstance(outcome, Failure) and outcome.kind == "paused":
+            active.rundir.clear_failure()
+            self._journal.end(active.run, active.attempt, None)
+            self._notify(active.run)
+            yield Paused(active.run, active.epochs)
+            yield from self._go_by_the_search(self._search.hear(active.run, active.rundir, ended=False))
+            return
         failure = outcome if isinstance(outcome, Failure) else None
         self._journal.end(active.run, active.attempt, failure)
         costs = self._site.budget.costs(active.rundir)
@@ -259,6 +274,24 @@ class Sweep:
         else:
             self._record(active, outcome, costs)
         yield Ended(active.run, outcome, retry, active.rundir.log_path(active.attempt))
+        if not retry:
+            heard = self._search.hear(active.run, active.rundir, ended=failure is None, lost=failure is not None)
+            yield from self._go_by_the_search(heard)
+
+    def _go_by_the_search(self, decision: Decision) -> Iterator[SweepEvent]:
+        """Lets go on what goes on; what does not is recorded as pruned, and its checkpoints are removed."""
+        there = {each.run_id for each in (*self._waiting, *(active.run for active in self._active))}
+        for run in filter(self._search.is_ours, decision.promoted):
+            if run.run_id not in there:
+                self._waiting.put(run)
+        for group in decision.pruned:
+            for run in filter(self._search.is_ours, group.runs):
+                if run.run_id in there:
+                    self._waiting.remove(run)
+                active = Active(run, self._journal.rundir(run), self._journal.rundir(run).last_attempt, Gone())
+                failure = Failure("pruned", group.why, time=time.time())
+                self._record(active, failure, self._site.budget.costs(active.rundir))
+                yield Ended(run, failure, False, active.rundir.log_path(max(1, active.attempt)))
 
     def _was_told_to_stop(self, active: Active) -> bool:
         """Whether we, or a TERM to the whole machine, stopped the job: the run is unfinished, not failed."""

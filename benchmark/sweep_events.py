@@ -13,11 +13,13 @@ from benchmark.run import Run
 
 @dataclass(frozen=True)
 class Started:
-    """An attempt began, or, with ``adopted``, one was found that an earlier sweep had begun."""
+    """An attempt began, or, with ``adopted``, one was found that an earlier sweep had begun; with ``promoted`` a search
+    has let the run go on."""
 
     run: Run
     attempt: int
     adopted: bool
+    promoted: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class Ended:
     outcome: Result | Failure
     retry: bool
     log: Path
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A run has got as far as a search let it go; it waits until others have, too."""
+
+    run: Run
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -64,4 +74,4 @@ class Notice:
     message: str
 
 
-SweepEvent = Started | EpochDone | Ended | Stopping | Measuring | Notice | Published | Trouble
+SweepEvent = Started | EpochDone | Ended | Paused | Stopping | Measuring | Notice | Published | Trouble

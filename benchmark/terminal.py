@@ -22,7 +22,7 @@ from benchmark.progress import Expected, Progress
 from benchmark.publishing import Trouble
 from benchmark.records import Failure, Result
 from benchmark.run import Run
-from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Started, SweepEvent
+from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Paused, Started, SweepEvent
 from benchmark.view import View
 from benchmark.words import Narrator, progress_line
 
@@ -163,10 +163,11 @@ def _is_routine(event: SweepEvent) -> bool:
     """What leaves no line in a sweep of many runs."""
     if isinstance(event, Measuring):
         return event.number > 1
-    return isinstance(event, Started | EpochDone) or (isinstance(event, Ended) and isinstance(event.outcome, Result))
+    ended = isinstance(event, Ended) and (isinstance(event.outcome, Result) or event.outcome.kind == "pruned")
+    return ended or isinstance(event, Started | EpochDone | Paused)
 
 
 def _style(event: SweepEvent) -> str:
-    if isinstance(event, Ended) and isinstance(event.outcome, Failure):
+    if isinstance(event, Ended) and isinstance(event.outcome, Failure) and event.outcome.kind != "pruned":
         return "yellow" if event.retry else "red"
     return "yellow" if isinstance(event, Notice | Trouble) else ""

@@ -26,7 +26,7 @@ from benchmark import mlflow_view
 from benchmark.data.datasets import DataFacts
 from benchmark.failpoints import reach
 from benchmark.mlflow_making import ENVIRONMENT
-from benchmark.mlflow_record import COMMIT, FAILURE_TAGS, KIND, PROFILE, UUID, Point, Profile, Record
+from benchmark.mlflow_record import COMMIT, END, FAILURE_TAGS, KIND, PROFILE, UUID, Point, Profile, Record
 from benchmark.mlflow_seen import Projection, Seen
 from benchmark.mlflow_store import (
     HELD,
@@ -263,7 +263,7 @@ class Publisher:
 
     def _finish(self, seen: Seen, now: Record, digest: str, uuid: str) -> None:
         self._upload(seen.mlflow_run_id, self._files(now))
-        self._client.set_terminated(seen.mlflow_run_id, "FINISHED" if now.result else "FAILED", now.finished or None)
+        self._client.set_terminated(seen.mlflow_run_id, END[now.status], now.finished or None)
         self._delete_others(seen, uuid)
         whole = {COMMIT: digest}
         if now.result and now.profile:

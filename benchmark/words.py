@@ -18,7 +18,7 @@ from benchmark.plan import PlannedRun
 from benchmark.progress import watched
 from benchmark.publishing import Published, Trouble
 from benchmark.records import Failure, Result
-from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Started, Stopping, SweepEvent
+from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Paused, Started, Stopping, SweepEvent
 from reports.metrics import metric
 
 MANY = 40
@@ -47,12 +47,20 @@ class Narrator:
     def line(self, event: SweepEvent) -> str | None:
         """One line for people, or ``None`` where there is nothing to say."""
         if isinstance(event, Started):
-            verb = "goes on" if event.adopted else "started" if event.attempt == 1 else f"started, try {event.attempt}"
+            verb = (
+                "goes on"
+                if event.adopted or event.promoted
+                else "started"
+                if event.attempt == 1
+                else f"started, try {event.attempt}"
+            )
             return self._about(event.run.run_id, verb)
         if isinstance(event, EpochDone):
             return self._about(event.run.run_id, self._epoch(event))
         if isinstance(event, Ended):
             return self._ended(event)
+        if isinstance(event, Paused):
+            return self._about(event.run.run_id, f"waits for the others after epoch {event.epochs}/{event.run.epochs}")
         if isinstance(event, Stopping):
             return stopping(event)
         if isinstance(event, Measuring):
@@ -92,6 +100,8 @@ class Narrator:
 
 def outcome_words(outcome: Result | Failure, primary: str, log: str, tail: int = TAIL) -> str:
     """``done: test/accuracy 0.8123 in 64 s``, or the failure, the end of its log, and where to look."""
+    if isinstance(outcome, Failure) and outcome.kind == "pruned":
+        return outcome.message
     if isinstance(outcome, Failure):
         return printable(f"FAILED, {_failure_words(outcome, tail)}\n    log: {log}")
     value = outcome.metrics.get(primary)

@@ -45,12 +45,18 @@ def document(leaderboard: Leaderboard, shown: Sequence[Exhibit]) -> dict[str, An
         "finished": header.finished,
         "versions": dict(header.versions),
         "cost": _cost(leaderboard),
-        "counts": {status: leaderboard.counts[status] for status in ("done", "failed", "pending")},
+        "counts": _counts(leaderboard),
         "statistics": [_statistics(each) for each in shown],
         "over_all_data": [vars(each) for each in across(leaderboard)],
         "rows": [_row(each, row) for each in shown for row in each.table.rows],
         "not_ranked": [_not_ranked(each) for each in leaderboard.not_ranked],
     }
+
+
+def _counts(leaderboard: Leaderboard) -> dict[str, int]:
+    """``pruned`` only where a search stopped some."""
+    found = {status: leaderboard.counts[status] for status in ("done", "failed", "pending")}
+    return {**found, "pruned": leaderboard.counts["pruned"]} if leaderboard.counts["pruned"] else found
 
 
 def json_text(told: Mapping[str, Any]) -> str:

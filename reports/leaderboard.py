@@ -23,7 +23,8 @@ from reports.settings import common, labels, varying_keys
 from reports.spent import Spent
 from reports.values import aggregates, all_metrics, reason_without
 
-Status = Literal["done", "failed", "pending"]
+Status = Literal["done", "failed", "pruned", "pending"]
+"""``pruned``: a search stopped it."""
 LIBRARIES = ("torch", "torchvision", "timm")
 """Of which other versions train other networks."""
 SPEED_NOTE = "Speed was measured on this machine when nothing else trained, once for each network and input."

@@ -75,6 +75,7 @@ def _runs(leaderboard: Leaderboard) -> str:
     failed = ", ".join(f"{n} {kind}" if len(kinds) > 1 else kind for kind, n in sorted(kinds.items()))
     parts = [f"{counts['done']} done"]
     parts += [f"{counts['failed']} failed ({failed})"] if counts["failed"] else []
+    parts += [f"{counts['pruned']} stopped early by the search"] if counts["pruned"] else []
     parts += [f"{counts['pending']} pending"] if counts["pending"] else []
     return f"{total} {noun}: {', '.join(parts)}"
 

@@ -13,7 +13,7 @@ import pytest
 from benchmark import catalogue, config
 from benchmark.aws_settings import AwsSettings
 from benchmark.cli import main
-from benchmark.config.experiment import LaunchSettings, ReportSettings, TrackingSettings
+from benchmark.config.experiment import LaunchSettings, ReportSettings, SearchSettings, TrackingSettings
 from benchmark.run import RESOLVED, DataSpec, Run
 from tests.reference import PAGES
 
@@ -31,6 +31,7 @@ SECTIONS = [
     ("`aws`", "how training jobs run in AWS; no part of a run's identity", AwsSettings, set()),
     ("`tracking`", "where MLflow keeps the runs", TrackingSettings, set()),
     ("`report`", "what the leaderboard shows", ReportSettings, set()),
+    ("`search`", "whether every run trains to its end; no part of a run's identity", SearchSettings, set()),
 ]
 
 

@@ -88,6 +88,19 @@ class ReportSettings:
 
 
 @dataclass(frozen=True)
+class SearchSettings:
+    """Whether all runs train to their end.  A search is no part of a run's identity."""
+
+    strategy: Literal["none", "halving"] = key(
+        "none", "none: every run trains to its end; halving: of each rung of epochs the better configurations go on"
+    )
+    metric: Literal["val/accuracy", "val/balanced_accuracy", "val/f1_macro", "val/log_loss"] = key(
+        "val/accuracy", "of the epochs, by which configurations are compared"
+    )
+    reduction: int = key(3, "one configuration of so many goes on", ge=2)
+
+
+@dataclass(frozen=True)
 class Cell:
     """One cell of the matrix.  ``run`` has the keys as given: no data digest yet, ``image_size`` and ``channels`` None
     where not given.  ``origin`` says where each given key's value stands, and each entry of ``model_args`` and
@@ -116,6 +129,7 @@ class Experiment:
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     description: str = ""
+    search: SearchSettings = field(default_factory=SearchSettings)
     primary_mark: Mark = field(default=Mark(""), compare=False)
     """Where the metric that ranks is named."""
 

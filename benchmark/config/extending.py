@@ -1,9 +1,9 @@
 """``extends: base.yaml``: a file that begins where another one ends.
 
-``defaults``, ``models``, ``launch``, ``tracking`` and ``report`` are those of the base, key by key replaced by the
-file's own; ``data``, ``matrix``, ``exclude``, ``include`` and ``overrides`` are the file's own where it has them, else
-the base's.  Name and description are always the file's own.  The base may itself extend another; every error names the
-file in which the value stands.
+``defaults``, ``models``, ``launch``, ``tracking``, ``report`` and ``search`` are those of the base, key by key replaced
+by the file's own; ``data``, ``matrix``, ``exclude``, ``include`` and ``overrides`` are the file's own where it has
+them, else the base's.  Name and description are always the file's own.  The base may itself extend another; every error
+names the file in which the value stands.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmark.config.paths import under
 from benchmark.config.problems import ConfigError, Mark, shown
 
 KEY = "extends"
-MERGED = ("defaults", "models", "launch", "tracking", "report")
+MERGED = ("defaults", "models", "launch", "tracking", "report", "search")
 OWN = ("name", "description")
 MAX_DEPTH = 8
 

@@ -44,11 +44,12 @@ def parse(text: str | bytes, path: Path, settings: Sequence[str] = (), known: Na
     titles = sections.titles(root, path.stem, problems, apart=declaration.PARTS)
     launch = sections.launch(root, problems)
     tracking, report = sections.tracking(root, problems), sections.report(root, problems)
+    search = sections.search(root, problems)
     cells = _cells(root, settings, known, problems)
     problems.check()
     section = root.get("report") or root
     mark = (section.get("primary") or section).mark
-    return Experiment(titles.name, path, cells, launch, tracking, report, titles.description, mark)
+    return Experiment(titles.name, path, cells, launch, tracking, report, titles.description, search, mark)
 
 
 def _read(path: Path) -> bytes:

@@ -77,7 +77,8 @@ def _sections(experiment: Experiment) -> dict[str, dict[str, Any]]:
     launch = dataclasses.asdict(experiment.launch)
     launch["workers"] = {"count": launch["workers"], "start": launch.pop("start")}
     sections = {"launch": launch, "aws": launch.pop("aws"), "tracking": dataclasses.asdict(experiment.tracking)}
-    return {**sections, "report": dataclasses.asdict(experiment.report)}
+    search = {"search": dataclasses.asdict(experiment.search)} if experiment.search.strategy != "none" else {}
+    return {**sections, "report": dataclasses.asdict(experiment.report), **search}
 
 
 def text(value: Any) -> str:

@@ -12,7 +12,7 @@ from benchmark.aws_settings import AwsSettings
 from benchmark.config import sampling, spread
 from benchmark.config.data_keys import OPTIONS, schema_of_data
 from benchmark.config.declaration import CROSSED
-from benchmark.config.experiment import LaunchSettings, ReportSettings, TrackingSettings
+from benchmark.config.experiment import LaunchSettings, ReportSettings, SearchSettings, TrackingSettings
 from benchmark.config.extending import KEY as EXTENDS
 from benchmark.config.keys import Keys, fields_of
 from benchmark.config.layer import run_reader
@@ -58,6 +58,7 @@ def schema() -> Schema:
             "aws": _section(AwsSettings),
             "tracking": _section(TrackingSettings),
             "report": _report(),
+            "search": _section(SearchSettings),
         },
         "$defs": {
             "run": _mapping(run),

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from benchmark.aws_settings import AwsSettings
 from benchmark.config.document import Node
-from benchmark.config.experiment import LaunchSettings, ReportSettings, TrackingSettings
+from benchmark.config.experiment import LaunchSettings, ReportSettings, SearchSettings, TrackingSettings
 from benchmark.config.keys import Keys, Rule, fields_of
 from benchmark.config.problems import Problems, choose, shown
 from benchmark.metric_names import RANKABLE
 from benchmark.run import key
 
-SECTIONS = ("launch", "aws", "tracking", "report")
+SECTIONS = ("launch", "aws", "tracking", "report", "search")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _BUCKET = re.compile(r"(s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?")
 _ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]+")
@@ -25,7 +25,7 @@ _ARN_WORDS = (
     "uri is not the ARN of an MLflow of SageMaker's: arn:aws:sagemaker:REGION:ACCOUNT:mlflow-tracking-server/NAME"
 )
 _SECRET = re.compile(r"[?&](password|passwd|pwd|token|access_token|secret)=", re.IGNORECASE)
-Section = TypeVar("Section", AwsSettings, TrackingSettings, ReportSettings)
+Section = TypeVar("Section", AwsSettings, TrackingSettings, ReportSettings, SearchSettings)
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,10 @@ def tracking(root: Node, problems: Problems) -> TrackingSettings:
 
 def report(root: Node, problems: Problems) -> ReportSettings:
     return _section(ReportSettings, root.get("report"), {"primary": _unranked}, problems)
+
+
+def search(root: Node, problems: Problems) -> SearchSettings:
+    return _section(SearchSettings, root.get("search"), {}, problems)
 
 
 def _section(kind: type[Section], node: Node | None, rules: Mapping[str, Rule], problems: Problems) -> Section:

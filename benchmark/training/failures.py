@@ -43,6 +43,10 @@ class PeerLost(RuntimeError):
     """Another of the processes that train together has gone, and did not say why."""
 
 
+class Paused(Exception):
+    """The run has got as far as it was asked to go; a checkpoint has been saved, and another job goes on."""
+
+
 class Stopped(BaseException):
     """The job was asked to stop by SIGTERM; not an error of the run."""
 

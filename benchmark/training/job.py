@@ -38,7 +38,7 @@ from torch import nn
 
 from benchmark.failpoints import reach
 from benchmark.plugins import labels
-from benchmark.records import Event, Predictions, Result
+from benchmark.records import Event, Failure, Predictions, Result
 from benchmark.run import Run
 from benchmark.rundir import RunDir, atomic
 from benchmark.training import clock
@@ -47,7 +47,7 @@ from benchmark.training.checkpoints import Checkpoints, Following, clear
 from benchmark.training.data import Normalize, PreparedData, Split, load
 from benchmark.training.environment import environment
 from benchmark.training.evaluate import evaluation, predict_together
-from benchmark.training.failures import SECONDARY, DataMismatch, Stopped, describe_failure
+from benchmark.training.failures import SECONDARY, DataMismatch, Paused, Stopped, describe_failure
 from benchmark.training.features import Learning, probe
 from benchmark.training.lifeline import SESSION, tie_worker
 from benchmark.training.loop import Trained, train
@@ -83,6 +83,10 @@ def main() -> int:
             work(run, places, tasks, bell)
         elif failure := train_together(run, places, os.environ):
             return write_failure(failure, places)
+    except Paused as pause:
+        bell.silent = True
+        log(str(pause))
+        places.rundir.write_failure(Failure("paused", str(pause), time=clock.now()))
     except (Exception, Stopped) as error:
         bell.silent = True
         return _record(error, places)
@@ -90,15 +94,25 @@ def main() -> int:
 
 
 def named_tasks(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """What ``BENCHMARK_TASKS`` names; without it, everything.
+    """What ``BENCHMARK_TASKS`` names; without it, everything.  ``train@3`` is ``train``, until :func:`named_epoch`.
 
     Raises:
         ValueError: it names something else, or nothing.
     """
-    names = tuple(variables.get("BENCHMARK_TASKS", ",".join(TASKS)).split(","))
+    names = tuple(each.partition("@")[0] for each in _tasks(variables))
     if not set(names) <= set(TASKS):
         raise ValueError(f"BENCHMARK_TASKS: {','.join(names)!r} is not a list of {' and '.join(TASKS)}")
     return names
+
+
+def named_epoch(variables: Mapping[str, str]) -> int | None:
+    """After which epoch training pauses, as ``train@3`` says; ``None``: it goes to its end."""
+    found = next((each.partition("@")[2] for each in _tasks(variables) if each.startswith("train@")), "")
+    return int(found) if found else None
+
+
+def _tasks(variables: Mapping[str, str]) -> list[str]:
+    return variables.get("BENCHMARK_TASKS", ",".join(TASKS)).split(",")
 
 
 def work(
@@ -115,20 +129,28 @@ def work(
         measured = measure(run, make_model(run, data, device), data, device, PROFILE_SECONDS)
         return places.rundir.write_profile(measured)
     pace, parts = Pace.of(bell or Bell()), Parts(run, places.rundir)
-    model = with_room(parts, lambda: train_and_test(parts, data, device, team, pace, places.weights), log)
+    until = named_epoch(os.environ)
+    model = with_room(parts, lambda: train_and_test(parts, data, device, team, pace, places.weights, until), log)
     if "profile" in tasks and team.rank == 0:
         _profile(run, model, data, device, places.rundir)
     return None
 
 
 def train_and_test(
-    parts: Parts, data: PreparedData, device: torch.device, team: Team, pace: Pace, weights: Path | None = None
+    parts: Parts,
+    data: PreparedData,
+    device: torch.device,
+    team: Team,
+    pace: Pace,
+    weights: Path | None = None,
+    until: int | None = None,
 ) -> nn.Module:
     """Trains, from the last checkpoint on, tests once, and writes ``result.json`` after all that belongs to it.  In a
     team only the first process writes.
 
     Args:
         weights: where the weights of a pretrained model lie.
+        until: see :func:`benchmark.training.loop.train`.
 
     Returns:
         the network with the weights of the best epoch.
@@ -143,7 +165,7 @@ def train_and_test(
         tell = EpochWriter(rundir) if leads else _tell_nobody
         learning = found or Learning(run, data, model, normalize)
         keeper = Following(team, checkpoints, pace)
-        trained = train(learning.run, learning.data, learning.model, learning.normalize, tell, keeper, team)
+        trained = train(learning.run, learning.data, learning.model, learning.normalize, tell, keeper, team, until)
         model.requires_grad_(True)  # of a frozen backbone: a speed is measured of training all
         predictions = {
             name: _predict(run, learning.model, split, learning.normalize, team)

@@ -24,7 +24,7 @@ from benchmark.training.best import Best
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.checkpoints import Keeper, NoCheckpoints
 from benchmark.training.data import Normalize, PreparedData
-from benchmark.training.failures import Stopped
+from benchmark.training.failures import Paused, Stopped
 from benchmark.training.learner import Learner
 from benchmark.training.progress import Progress
 from benchmark.training.team import Team
@@ -49,6 +49,7 @@ def train(
     on_epoch: Callable[[Event], None],
     checkpoints: Keeper | None = None,
     team: Team | None = None,
+    until: int | None = None,
 ) -> Trained:
     """Trains ``model`` in place and leaves in it the weights of the best epoch by validation.
 
@@ -60,15 +61,19 @@ def train(
         on_epoch: called with the metrics of each epoch, before its checkpoint is saved.
         checkpoints: where training goes on, and what keeps its state; by default it starts anew.
         team: the processes that train together, each of which calls this; by default it is this one.
+        until: after so many epochs training pauses, if it is not over.
 
     Raises:
         Diverged: the loss or the outputs are not finite.
         OptimError: the optimizer's keys are wrong.
         Stopped: the job was asked to stop; a checkpoint has been saved.
+        Paused: ``until`` is reached; a checkpoint has been saved.
     """
     training = Training(Learner.of(run, data, model, normalize, team), Best(run.select), checkpoints or NoCheckpoints())
     training.resume()
     while not training.over:
+        if until is not None and training.epoch >= until:
+            raise Paused(f"paused after epoch {training.epoch} of {run.epochs}")
         learned = training.learn()
         validated = training.learner.validate(data.val, training.epoch + 1)
         with training.keeper.patience():
