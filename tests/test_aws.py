@@ -383,6 +383,7 @@ def _objects(command: Command, bucket: str) -> Iterator[bytes]:
     ).stdout
 
 
+@pytest.mark.nightly
 def test_a_budget_ends_the_sweep_and_a_larger_one_goes_on(aws: Aws) -> None:
     prices = f"prices: {{{TYPE}: 3600}}"  # a dollar a second
     command = aws.command(

@@ -267,8 +267,9 @@ def test_of_several_seeds_the_best_by_validation_leaves_and_an_id_names_any_of_t
     assert best["configuration"] == board["rows"][0]["label"]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
-@pytest.mark.parametrize("night", by_day(False.__eq__, [False, True]))
+@pytest.mark.parametrize("night", [False, True])
 def test_weights_that_are_not_the_runs_own_leave_no_file_and_a_reason(trained: Command, night: bool) -> None:
     """Those of the other seed, and none; by night those of a run whose record tells no digest, and a file cut off."""
     found = exported(trained, "lenet5", "--format", "torch")

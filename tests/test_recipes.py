@@ -8,7 +8,6 @@ import pytest
 from benchmark.config import ConfigError, parse, recipes
 from benchmark.run import Run
 from reports.settings import common, labels, varying_keys
-from tests.night import by_day
 from tests.test_cli import Command
 
 YAML = "name: x\ndata: digits\n"
@@ -120,11 +119,9 @@ def test_a_recipe_that_is_not_there_is_said_where_it_is_named(tmp_path: Path) ->
     assert "did you mean 'airbench-style'?" in message
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    by_day("airbench-style".__eq__, [each for each in recipes.names() if "pretrained" not in recipes.read(each).keys]),
-)
+@pytest.mark.parametrize("name", [each for each in recipes.names() if "pretrained" not in recipes.read(each).keys])
 def test_every_recipe_from_random_weights_trains(name: str, tmp_path: Path) -> None:
     text = f"""
 name: recipe

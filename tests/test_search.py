@@ -88,6 +88,7 @@ def test_mlflow_is_told_what_was_stopped(searched: Command) -> None:
     assert found == {("FINISHED", "done"): 2, ("KILLED", "pruned"): 10}
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_killed_search_decides_the_same_when_it_goes_on(whole: Command, searched: Command) -> None:
     command = made(whole.home.parent / "killed", YAML + SEARCH)
@@ -102,6 +103,7 @@ def test_a_killed_search_decides_the_same_when_it_goes_on(whole: Command, search
     assert epochs(command) == epochs(searched)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_without_the_search_the_stopped_ones_are_new_again(whole: Command, searched: Command) -> None:
     (searched.home / "full.yaml").write_text(YAML)

@@ -13,7 +13,7 @@ from tests.survival import named_places, trial
 pytestmark = pytest.mark.slow
 
 PLACES = named_places("fast_local")
-BY_DAY = PLACES[1::8]
+BY_DAY = PLACES[1::10]
 """Kills at random hit the others, too."""
 CASES = by_day(
     lambda case: case[1] == "fork" and case[0] in BY_DAY,

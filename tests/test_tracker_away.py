@@ -146,6 +146,7 @@ def test_slow(experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Pa
     assert_all_there_once(experiment, runs, server.store, tmp_path, store)
 
 
+@pytest.mark.nightly
 def test_a_single_run_is_published_however_slow_the_server_is(
     experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Path, store: Path
 ) -> None:
@@ -155,6 +156,7 @@ def test_a_single_run_is_published_however_slow_the_server_is(
     assert_all_there_once(experiment, runs, server.store, tmp_path, store)
 
 
+@pytest.mark.nightly
 def test_connections_that_hang(
     experiment: Experiment, proxy: Proxy, server: Server, tmp_path: Path, store: Path
 ) -> None:

@@ -22,7 +22,6 @@ from benchmark import showing
 from benchmark.mlflow_server import Server, ServerError, address
 from benchmark.mlflow_store import prepare, sqlite_uri
 from tests.mlflow_support import fetch, fetch_json
-from tests.night import by_day
 from tests.test_cli import Command
 
 YAML = """
@@ -129,7 +128,8 @@ def _serves(process: Path, port: int) -> bool:
     return f"--port\0{port}".encode() in _read(process / "cmdline")
 
 
-@pytest.mark.parametrize("how", by_day(signal.SIGKILL.__eq__, [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]))
+@pytest.mark.nightly
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_server_in_the_foreground_ends_with_its_command_however_that_ends(
     command: Command, how: signal.Signals
 ) -> None:
