@@ -155,8 +155,9 @@ def _best(board: Leaderboard) -> list[Entry]:
 def _counts(board: Leaderboard, uri: str) -> str:
     pending = board.counts["pending"]
     waits = f", {pending} without the tag that says they are whole" if pending else ""
-    done, failed = board.counts["done"], board.counts["failed"]
-    return f"{len(board.entries)} runs at {redact(uri)}: {done} done, {failed} failed{waits}"
+    done, failed, pruned = (board.counts[status] for status in ("done", "failed", "pruned"))
+    stopped = f", {pruned} stopped early by a search" if pruned else ""
+    return f"{len(board.entries)} runs at {redact(uri)}: {done} done, {failed} failed{stopped}{waits}"
 
 
 def _few(troubles: Sequence[str]) -> list[str]:

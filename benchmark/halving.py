@@ -54,18 +54,22 @@ class Configuration:
     """Runs that compete with what they have, of which nothing more is to come."""
     lost: set[str] = field(default_factory=set)
     """Runs that do not compete any more."""
+    out: bool = False
+    """Whether a rung was the last."""
 
     @property
     def living(self) -> list[Run]:
         return [run for run in self.runs if run.run_id not in self.lost]
 
     @property
+    def going(self) -> tuple[Run, ...]:
+        """The runs that can have further epochs."""
+        return tuple(run for run in self.living if run.run_id not in self.ended)
+
+    @property
     def there(self) -> bool:
         """Whether every run that can has reached the rung."""
-        return all(
-            run.run_id in self.ended or len(self.curves.get(run.run_id, ())) >= self.rungs[self.level]
-            for run in self.living
-        )
+        return all(len(self.curves.get(run.run_id, ())) >= self.rungs[self.level] for run in self.going)
 
     def score(self, sign: int) -> float:
         """The larger the better; the mean over the seeds of the best value up to the rung."""
@@ -95,7 +99,6 @@ class Halving:
             for group in grouped.values()
         ]
         self._of = {run.run_id: each for group in self._groups for each in group for run in each.runs}
-        self._out: set[int] = set()
 
     def until(self, run: Run) -> int | None:
         """After which epoch the run is to pause; ``None``: it may go to its end."""
@@ -125,7 +128,7 @@ class Halving:
         promoted: list[Run] = []
         pruned: list[Pruned] = []
         for group in self._groups:
-            while decided := self._rung([each for each in group if id(each) not in self._out and each.living]):
+            while decided := self._rung([each for each in group if not each.out and each.living]):
                 promoted = [run for run in promoted if run not in decided.promoted] + list(decided.promoted)
                 pruned += decided.pruned
         out = {run.run_id for each in pruned for run in each.runs}
@@ -134,32 +137,30 @@ class Halving:
     def _rung(self, contenders: list[Configuration]) -> Decision | None:
         """The lowest rung that is not decided, if all that are on it have reached it."""
         open_ = [each for each in contenders if each.level < len(each.rungs) - 1]
-        if not open_:
-            return None
-        level = min(each.level for each in open_)
+        level = min((each.level for each in open_), default=0)
         rung = [each for each in open_ if each.level == level]
-        if not all(each.there for each in rung):
+        if not rung or not all(each.there for each in rung):
             return None
         ranked = sorted(rung, key=lambda each: -each.score(self._sign))  # stable: of equals the first of the plan
         kept = max(1, math.ceil(len(rung) / self._reduction))
+        best = self._words(ranked[0])
+        pruned = [Pruned(each.going, self._why(each, best, kept, len(rung))) for each in ranked[kept:]]
+        for each in ranked[kept:]:
+            each.out = True
         for each in ranked[:kept]:
             each.level += 1
-        self._out |= {id(each) for each in ranked[kept:]}
-        best = ranked[0]
-        return Decision(
-            tuple(run for each in rung if each in ranked[:kept] for run in each.living if run.run_id not in each.ended),
-            tuple(found for each in ranked[kept:] if (found := self._why(each, best, kept, len(rung))).runs),
+        promoted = (run for each in rung if not each.out for run in each.going)
+        return Decision(tuple(promoted), tuple(each for each in pruned if each.runs))
+
+    def _why(self, each: Configuration, best: str, kept: int, count: int) -> str:
+        return (
+            f"stopped by the search after {each.rungs[each.level]} of {each.rungs[-1]} epochs: {self._metric} "
+            f"{self._words(each)}, the best of {count} had {best}, and {kept} went on"
         )
 
-    def _why(self, each: Configuration, best: Configuration, kept: int, count: int) -> Pruned:
-        level = each.level
-        score, top = each.score(self._sign), Configuration(best.runs, best.rungs, level, best.curves, lost=best.lost)
-        words = "undefined" if math.isinf(score) else f"{self._sign * score:.4g}"
-        return Pruned(
-            tuple(run for run in each.living if run.run_id not in each.ended),
-            f"stopped by the search after {each.rungs[level]} of {each.rungs[-1]} epochs: {self._metric} {words}, "
-            f"the best of {count} had {self._sign * top.score(self._sign):.4g}, and {kept} went on",
-        )
+    def _words(self, each: Configuration) -> str:
+        score = each.score(self._sign)
+        return "undefined" if math.isinf(score) else f"{self._sign * score:.4g}"
 
 
 def rungs(epochs: int, reduction: int, configurations: int) -> tuple[int, ...]:

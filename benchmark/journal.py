@@ -71,6 +71,11 @@ class Outcome:
     attempts: int
 
     @property
+    def pruned(self) -> bool:
+        """Whether a search stopped the run."""
+        return self.failure is not None and self.failure.kind == "pruned"
+
+    @property
     def measured(self) -> bool:
         """Whether the speed of the model is known."""
         return any(name.startswith("speed/") for name in self.profile)

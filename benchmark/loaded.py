@@ -44,8 +44,9 @@ class Loaded:
 
     def results(self) -> pd.DataFrame:
         """A row for each planned run, finished or not: ``run_id``, ``configuration_id``, ``configuration``, ``status``
-        (done, failed, pending), ``failure`` (its kind), ``model``, ``seed``, ``data``; then each hyperparameter, those
-        that vary first; then each metric by its name (``test/accuracy``), NaN where there is no value."""
+        (done, failed, pruned, pending), ``failure`` (its kind), ``model``, ``seed``, ``data``; then each
+        hyperparameter, those that vary first; then each metric by its name (``test/accuracy``), NaN where there is no
+        value."""
         return results(self.read())
 
     def curves(self) -> pd.DataFrame:

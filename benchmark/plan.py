@@ -155,13 +155,13 @@ def stale_reason(result: Result) -> str | None:
 
 def _without_search(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
     """Where none is asked for, a run that one stopped is as good as new."""
-    return {name: each for name, each in outcomes.items() if not (each.failure and each.failure.kind == "pruned")}
+    return {name: each for name, each in outcomes.items() if not each.pruned}
 
 
 def _cell(run: Run, outcome: Outcome | None, effort: float, changed: str | None) -> PlannedRun:
     if outcome is None:
         return PlannedRun(run, "new", changed or "no result yet", None, effort)
-    if outcome.failure is not None and outcome.failure.kind == "pruned":
+    if outcome.failure is not None and outcome.pruned:
         return PlannedRun(run, "pruned", outcome.failure.message, outcome, effort)
     if outcome.failure is not None:
         why = f"{outcome.failure.kind}: {outcome.failure.message.splitlines()[0]}"

@@ -133,9 +133,9 @@ def labels(plugins: Iterable[Plugin]) -> str:
 def changes(then: str) -> Iterator[str]:
     """Which of the packages in such a text differ today, in words."""
     for label in filter(None, then.split(", ")):
-        name = label.partition(" ")[0]
-        if (today := _today().get(name)) != label:
-            yield f"{label} then, {today or 'not installed'} now"
+        if label not in _today():
+            now = [each for each in _today() if each.partition(" ")[0] == label.partition(" ")[0]]
+            yield f"{label} then, {' and '.join(now) or 'not installed'} now"
 
 
 def forget() -> None:
@@ -187,8 +187,9 @@ def shipped() -> Iterator[tuple[str, bytes]]:
 
 
 @cache
-def _today() -> Mapping[str, str]:
-    return {each.distribution: each.label for kind in IN_JOBS for each in found(kind).values()}
+def _today() -> tuple[str, ...]:
+    """A package whose plug-ins are of several modules has a label for each."""
+    return tuple(sorted({each.label for kind in IN_JOBS for each in found(kind).values()}))
 
 
 @cache

@@ -75,8 +75,7 @@ def _entry(run: Run, rundir: RunDir, outcome: Outcome | None, publication: Publi
         return Entry(run, "pending", directory=rundir.path, mlflow_run_id=mlflow_run_id)
     log = os.path.relpath(rundir.log_path(max(1, outcome.attempts)))
     stale = (outcome.result and stale_reason(outcome.result)) or ""
-    pruned = outcome.failure is not None and outcome.failure.kind == "pruned"
-    status: Status = "pruned" if pruned else outcome.status
+    status: Status = "pruned" if outcome.pruned else outcome.status
     return Entry(run, status, outcome.result, outcome.failure, outcome.profile, mlflow_run_id, rundir.path, log, stale)
 
 

@@ -32,9 +32,9 @@ class Searching:
         self._search = Halving(there, self._settings.metric, self._settings.reduction)
         for run in there:
             outcome = outcomes.get(run.run_id) if run.run_id not in self._ours else None
-            pruned = outcome is not None and outcome.failure is not None and outcome.failure.kind == "pruned"
-            self._tell(run, journal.rundir(run), ended=pruned or bool(outcome and outcome.result))
-            if outcome and outcome.failure and not pruned:
+            competes = outcome is not None and (outcome.result is not None or outcome.pruned)
+            self._tell(run, journal.rundir(run), ended=competes)
+            if outcome and not competes:
                 self._search.lose(run)
         return self._search.decide()
 

@@ -263,7 +263,7 @@ class Session:
 
 def _as_planned(outcome: Outcome | None, cell: PlannedRun) -> bool:
     """Whether nobody has worked on the cell since it was planned; what a search stopped may be planned as new."""
-    return outcome == cell.outcome or (cell.outcome is None and bool(outcome and outcome.failure))
+    return outcome == cell.outcome or (cell.outcome is None and bool(outcome and outcome.pruned))
 
 
 def _publisher(uri: str, plan: Plan) -> Publisher:

@@ -139,12 +139,14 @@ def make(
         gpu_memory: bytes of tensors that a run is expected to hold on a GPU, where several may share one; else 0.
 
     Raises:
-        ModeError: there is no such mode.
+        ModeError: there is no such mode, or it has no options.
         Unavailable: what the mode needs is not on this machine.
     """
     name = ALIASES.get(mode, mode)
     if name not in MODES:
         return _added(mode, settings)
+    if getattr(settings, "options", None):
+        raise ModeError(f"launch: options are for the mode of a plug-in; {name} has none: leave them out")
     module, attribute = MODES[name].split(":")
     chosen: dict[str, Any] = {key: getattr(settings, key) for key in SETTINGS[name]}
     if share is not None and name in REMOTE:

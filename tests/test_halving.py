@@ -139,26 +139,15 @@ def test_most_of_the_epochs_are_saved() -> None:
     assert epochs == 27 * 1 + 9 * 2 + 3 * 6 + 1 * 18
 
 
-def test_decisions_are_made_once_more_from_what_an_earlier_sweep_left() -> None:
-    """The stopped ones have no more epochs than those at which they were stopped."""
+@pytest.mark.parametrize(("reduction", "epochs"), [(3, 1), (2, 2)])
+def test_what_an_earlier_sweep_stopped_is_waited_for_by_nobody(reduction: int, epochs: int) -> None:
+    """They have no more epochs than those at which they were stopped, perhaps by another reduction."""
     runs = cells(9)
     curves = straight(runs)
-    search = Halving(runs, "val/accuracy", 3)
-    for run in runs[:6]:
-        search.know(run, curves[run.run_id][:1], ended=True)
-    for run in runs[6:]:
-        search.know(run, curves[run.run_id][:1], ended=False)
+    search = Halving(runs, "val/accuracy", reduction)
+    for run in runs:
+        stopped = run in runs[:6]
+        search.know(run, curves[run.run_id][: 1 if stopped else epochs], ended=stopped)
     decision = search.decide()
     assert decision.promoted == tuple(runs[6:])
     assert decision.pruned == ()
-
-
-def test_another_reduction_waits_for_nobody_whom_the_first_has_stopped() -> None:
-    runs = cells(9)
-    curves = straight(runs)
-    search = Halving(runs, "val/accuracy", 2)
-    for run in runs[:6]:
-        search.know(run, curves[run.run_id][:1], ended=True)
-    for run in runs[6:]:
-        search.know(run, curves[run.run_id][:2], ended=False)
-    assert set(search.decide().promoted) == set(runs[6:])

@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import launch
 from benchmark import config, plugins
 from benchmark.config.data_keys import _keys
+from benchmark.config.experiment import LaunchSettings
 from benchmark.plugins import PluginError
-from launch import payload
+from launch import ModeError, payload
 from tests.test_cli import Command
+from tests.test_launch import wait_for
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "acme-vision"
@@ -143,13 +146,12 @@ def test_a_cluster_s_launcher_runs_a_sweep_and_adopts_what_it_left(command: Comm
     process = command.start("run")
     first = command.home / "results"
     try:
-        while not list(first.rglob("epoch-*.pt")):
-            assert process.poll() is None, process.stdout
+        wait_for(lambda: process.poll() is not None or bool(list(first.rglob("epoch-*.pt"))), 120)
+        assert process.poll() is None, "it ended before it was killed"
     finally:
         process.kill()
         process.communicate()
-    said = command("run")
-    assert "2 runs" in said or "done" in said
+    assert "2 of 2 runs done" in command("run")
     results = list(first.rglob("result.json"))
     assert len(results) == 2
     attempts = [each for run in results for each in (run.parent / "attempts").iterdir()]
@@ -229,6 +231,24 @@ def test_the_yaml_of_the_page_is_valid_where_the_packages_are_installed(place: P
         _keys.cache_clear()
         assert config.load(tmp_path / "e.yaml").cells
     _keys.cache_clear()
+
+
+def test_a_package_with_two_modules_is_the_same_as_long_as_both_are(place: Path) -> None:
+    package(place, "pair", "[benchmark.models]\na = pair:Net\n[benchmark.metrics]\nb = other:b\n")
+    (place / "other.py").write_text("b = 1\n")
+    plugins.forget()
+    kinds: tuple[plugins.Kind, ...] = ("models", "metrics")
+    then = plugins.labels(each for kind in kinds for each in plugins.found(kind).values())
+    assert then.count("pair 1.0 (") == 2
+    assert list(plugins.changes(then)) == []
+    (place / "other.py").write_text("b = 2\n")
+    plugins.forget()
+    assert len(list(plugins.changes(then))) == 1
+
+
+def test_options_belong_to_the_mode_of_a_plug_in() -> None:
+    with pytest.raises(ModeError, match="options are for the mode of a plug-in; fast_local has none"):
+        launch.make("fast_local", LaunchSettings(options={"partition": "gpu"}))
 
 
 def test_two_packages_may_not_bring_the_same_name(place: Path) -> None:

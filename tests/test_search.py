@@ -13,6 +13,7 @@ import pytest
 
 from benchmark.rundir import RunDir
 from tests.test_cli import Command
+from tests.test_launch import wait_for
 
 YAML = """name: tiny
 data: {source: synthetic, train_size: 300, test_size: 60, classes: 3, size: 12}
@@ -93,11 +94,7 @@ def test_mlflow_is_told_what_was_stopped(searched: Command) -> None:
 def test_a_killed_search_decides_the_same_when_it_goes_on(whole: Command, searched: Command) -> None:
     command = made(whole.home.parent / "killed", YAML + SEARCH)
     for seen in (3, 12, 16):
-        process = command.start("run", "--workers", "1")
-        while process.poll() is None and sum(_whole(command).values()) < seen:
-            pass
-        process.kill()
-        process.communicate()
+        _kill_after(seen, command)
     command("run")
     assert quality(command) == quality(searched)
     assert epochs(command) == epochs(searched)
@@ -110,6 +107,14 @@ def test_without_the_search_the_stopped_ones_are_new_again(whole: Command, searc
     assert "10 new" in searched("plan", "full.yaml", "--no-probe")
     searched("run", "full.yaml")
     assert quality(searched) == quality(whole)
+
+
+def _kill_after(seen: int, command: Command) -> None:
+    process = command.start("run", "--workers", "1")
+    wait_for(lambda: process.poll() is not None or sum(_whole(command).values()) >= seen, 120)
+    assert process.poll() is None, "it ended before it was killed"
+    process.kill()
+    process.communicate()
 
 
 def _whole(command: Command) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmark import plugins
 from benchmark.aws_settings import AwsSettings
 from benchmark.config import sampling, spread
 from benchmark.config.data_keys import OPTIONS, schema_of_data
@@ -62,7 +63,10 @@ def schema() -> Schema:
         },
         "$defs": {
             "run": _mapping(run),
-            "data": {"anyOf": [{"enum": list(OPTIONS)}, schema_of_data()], "description": "where images come from"},
+            "data": {
+                "anyOf": [{"enum": _sources()}, schema_of_data()],
+                "description": "where images come from",
+            },
             "matrix": _matrix(run, keys),
             "pattern": {**_mapping({name: _alternatives(_key(name)) for name in run}), "minProperties": 1},
         },
@@ -138,6 +142,10 @@ def _launch() -> Schema:
     nested = _mapping({"count": dict(count), "start": start})
     properties["workers"] = {"anyOf": [count, nested], "description": count["description"]}
     return _mapping(properties)
+
+
+def _sources() -> list[str]:
+    return [*OPTIONS, *plugins.found("data")]
 
 
 def _report() -> Schema:
