@@ -114,8 +114,9 @@ class Watch:
     def _follow(self, name: str) -> None:
         """One that stopped before it was there is stopped as soon as it is."""
         while not containers.exists(name):
-            if self._over.wait(FOLLOW_SECONDS):
+            if self._over.is_set():
                 return
+            self._over.wait(FOLLOW_SECONDS)  # one that came and ended meanwhile is looked for once more
         reach("container.started")
         if self.stopped:
             containers.stop([name], self.request.grace)

@@ -415,7 +415,7 @@ def test_a_job_killed_at_each_place_ends_as_if_it_had_not_been(
     assert ("going on after epoch" in log) == (point in ("checkpointed", "evaluated"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_job_that_was_asked_to_stop_goes_on_later(base: Run, data: Path, tmp_path: Path) -> None:
     run = dataclasses.replace(base, epochs=30)
     process, rundir = begin(run, data, tmp_path / "run", BENCHMARK_TASKS="train")

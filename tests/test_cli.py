@@ -203,7 +203,7 @@ def test_a_sweep_in_the_background_is_followed_and_stopped(benchmark: Command) -
     assert "stopped by `stop`" in benchmark("status", *long)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_results_are_removed_after_a_confirmation_and_may_be_made_again(benchmark: Command) -> None:
     assert "nothing has run yet" in benchmark("rm", "--unplanned", code=2)
     benchmark("run")

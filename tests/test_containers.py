@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import pytest
 from benchmark.records import Failure
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import RunDir
-from launch import Job, bootstrap, containers
+from launch import Job, bootstrap, containers, watch_container
 from launch.container import Request
 from launch.engine import IMAGE
 from launch.local import LIBRARIES, Local
@@ -128,6 +129,20 @@ os._exit(0)
     assert not (rundir.path / "unknown.txt").exists()
     assert "the last words, without a line's end" in rundir.log_tail(1)
     assert (data / "images").read_text() == "as they were"
+
+
+def test_a_container_that_ends_before_it_is_seen_is_heard(rundir: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request("benchmark-brief", "brief", IMAGE, 1, "local_cpu", "", {}, {}, "", None, False, 1.0)
+    monkeypatch.setattr(watch_container, "FOLLOW_SECONDS", 60.0)
+
+    def run(*_: object) -> None:
+        time.sleep(2)  # until it has been looked for
+        labels = [f"--label={name}={value}" for name, value in request.labels.items()]
+        docker("run", *labels, "--name", request.containers["algo-1"], IMAGE, "echo", "a word")
+
+    log = io.BytesIO()
+    watch_container.Watch(request, rundir.attempt(1), run, log).to_the_end()
+    assert log.getvalue() == b"a word\n"
 
 
 def test_the_engine_itself_tells_the_limits_of_a_container_and_a_bomb_stops_at_them(rundir: RunDir, data: Path) -> None:

@@ -12,7 +12,8 @@ from tests.killed_experiment import Experiment
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")]
 
 
-@pytest.mark.parametrize(("program", "every"), [("run", 90), pytest.param("job", 12, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize(("program", "every"), [("run", 90), ("job", 12)])
 def test_whatever_is_written_when_the_disk_is_full_may_be_written_again(
     tmp_path: Path, program: str, every: int
 ) -> None:
