@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -127,8 +128,8 @@ def run(
         on_interrupt=on_interrupt,
         max_time=max_time,
     )
-    session = Session.open(experiment, settings, results, options)
-    sys.exit(carry_out(session, as_json=as_json, yes=yes))
+    begin = partial(Session.open, experiment, settings, results)
+    sys.exit(carry_out(begin, options, as_json=as_json, yes=yes))
 
 
 @main.command()
@@ -155,11 +156,13 @@ def plan(
                   "seconds": forecast.seconds(c.run), "hyperparameters": c.run.hyperparameters, **sent(c.run)}
                  for c in found.cells]  # fmt: skip
         document = dataclasses.asdict(total) if total else None
-        print_json({"experiment": found.plan.experiment.name, "cells": cells, "forecast": document})
+        name, search = found.plan.experiment.name, found.plan.experiment.trials
+        print_json({"experiment": name, "cells": cells, "forecast": document, **search})
         return
     for line in words.plan_lines(found.cells, found.names, forecast):
         click.echo(line)
-    click.echo(words.plan_summary(found.cells, total))
+    for line in (words.plan_summary(found.cells, total), *words.trials(found.plan.experiment)):
+        click.echo(line)
     if any(cell.state == "new" for cell in found.cells):
         run, status = (words.command(experiment, settings, verb) for verb in ("run", "status"))
         click.echo(f"next: {run}\nwhile it runs, in another terminal: {status}")

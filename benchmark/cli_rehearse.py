@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -60,8 +61,8 @@ def rehearse(
         options = Options(
             workers=workers, mode="aws", only=only, limit=limit, on_interrupt=on_interrupt, adapt=stage.adapted
         )
-        session = Session.open(experiment, settings, stage.directory, options)
-        code = carry_out(session, as_json=as_json, yes=True, then=stage.review)
+        begin = partial(Session.open, experiment, settings, stage.directory)
+        code = carry_out(begin, options, as_json=as_json, yes=True, then=stage.review)
     sys.exit(code)
 
 

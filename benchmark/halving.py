@@ -73,11 +73,8 @@ class Configuration:
 
     def score(self, sign: int) -> float:
         """The larger the better; the mean over the seeds of the best value up to the rung."""
-        values = [self._best(self.curves.get(run.run_id, ())[: self.rungs[self.level]], sign) for run in self.living]
+        values = [best(self.curves.get(run.run_id, ())[: self.rungs[self.level]], sign) for run in self.living]
         return fmean(values) if values else -math.inf
-
-    def _best(self, curve: Curve, sign: int) -> float:
-        return max((sign * value for value in curve if value is not None and math.isfinite(value)), default=-math.inf)
 
 
 class Halving:
@@ -161,6 +158,11 @@ class Halving:
     def _words(self, each: Configuration) -> str:
         score = each.score(self._sign)
         return "undefined" if math.isinf(score) else f"{self._sign * score:.4g}"
+
+
+def best(curve: Curve, sign: int) -> float:
+    """The largest of a curve's values times ``sign``; minus infinity where there is none."""
+    return max((sign * value for value in curve if value is not None and math.isfinite(value)), default=-math.inf)
 
 
 def rungs(epochs: int, reduction: int, configurations: int) -> tuple[int, ...]:

@@ -60,6 +60,7 @@ _OTHERS: Mapping[str, tuple[Direction | None, str]] = {
     "cost/peak_memory_bytes": ("lower", "peak memory in bytes"),
     "cost/peak_gpu_memory_bytes": ("lower", "peak GPU memory in bytes"),
     "cost/load": (None, "load of the machine"),
+    "cost/kwh": ("lower", "energy in kWh"),
     "cost/usd": ("lower", "training cost"),
     "cost/billed_seconds": ("lower", "billed seconds of all instances"),
     "cost/spot_seconds": (None, "seconds of all instances on spot"),

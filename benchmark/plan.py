@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from benchmark import catalogue, obtaining, plugins
 from benchmark.catalogue import ModelFacts, ModelSpec
 from benchmark.changes import changes
 from benchmark.config import Experiment, matrix
+from benchmark.config.sampling import Shares
 from benchmark.data import datasets
 from benchmark.data.datasets import DataFacts
 from benchmark.effort import Effort
@@ -57,6 +58,8 @@ class Plan:
     """By run id."""
     unsure: Range | None = None
     """By what the efforts' seconds may be off; ``None``: they are not those of this machine."""
+    trials: Mapping[Shares, tuple[Run, ...]] = field(default_factory=dict)
+    """Of a search that chooses configurations: the runs of each."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -103,7 +106,7 @@ def make(
     ids = {run.run_id for run in runs}
     new = (run for run in runs if run.run_id not in outcomes)
     changed = changes(new, (each for each in begun if each["run_id"] not in ids))
-    outcomes = outcomes if experiment.search.strategy != "none" else _without_search(outcomes)
+    outcomes = outcomes if experiment.search.strategy == "halving" else _without_search(outcomes)
     cells = [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs, changed.get(run.run_id)) for run in runs]
     probes = Probes(cache, {spec: len(each.classes) for spec, each in facts.items()})
     if probe:
@@ -111,7 +114,16 @@ def make(
         probe(probes, probes.missing(sorted(untried, key=lambda run: efforts[run.run_id].seconds)))
     efforts, unsure = timed(efforts, probes.of(runs), Experience.read(cache))
     order = _order(cells, _forecast(efforts, cells, unsure))
-    return Plan(experiment, directory, tuple(sorted(cells, key=order)), facts, efforts, unsure)
+    ordered, trials = tuple(sorted(cells, key=order)), _trials(experiment, runs)
+    return Plan(experiment, directory, ordered, facts, efforts, unsure, trials)
+
+
+def _trials(experiment: Experiment, runs: Sequence[Run]) -> dict[Shares, tuple[Run, ...]]:
+    found: dict[Shares, tuple[Run, ...]] = {}
+    for cell, run in zip(experiment.cells, runs, strict=True):
+        if cell.trial is not None:
+            found[cell.trial] = (*found.get(cell.trial, ()), run)
+    return found
 
 
 def _form(experiment: Experiment, spec: DataSpec) -> datasets.Wanted:

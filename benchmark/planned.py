@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark import catalogue, collector, config, paying, preparing
+from benchmark import catalogue, collector, config, paying, preparing, trials
 from benchmark import plan as planning
+from benchmark.catalogue import Names
 from benchmark.config import Experiment
 from benchmark.data import datasets
 from benchmark.estimate import Estimate
@@ -83,12 +84,20 @@ def planned(
     wanted = config.selection(only)
     cache = datasets.cache_directory()
     with collector.paused(), catalogue.one_child():
-        experiment = config.load(path or default_experiment(), settings, catalogue.names(cache))
+        experiment = _experiment(path or default_experiment(), settings, results, catalogue.names(cache))
         plan = planning.make(experiment, results / experiment.name, cache, probe, decode=decode)
     cells = tuple(cell for cell in plan.cells if cell.run in wanted)
     if not cells:
         raise UsageProblem(f"--only {' --only '.join(only)}: no run of this experiment fits")
     return Found(plan, cells)
+
+
+def _experiment(path: Path, settings: Sequence[str], results: Path, known: Names) -> Experiment:
+    """With the trials that its search has chosen."""
+    experiment = config.load(path, settings, known)
+    space = experiment.space
+    further = trials.chosen(results / experiment.name, space) if space else ()
+    return config.load(path, settings, known, further) if further else experiment
 
 
 def probing(tell: Callable[[int, int], None]) -> planning.Probing:

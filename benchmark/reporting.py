@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Summary:
-    """``lines`` are for people, ``document`` is for programs."""
+    """``lines`` are for people, ``document`` is for programs; ``more``: a search has chosen further runs."""
 
     lines: tuple[str, ...]
     document: Mapping[str, Any]
     exit_code: int = 0
+    more: bool = False
 
 
 @dataclass(frozen=True)

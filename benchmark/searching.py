@@ -12,10 +12,10 @@ from benchmark.rundir import BrokenFile, RunDir
 
 
 class Searching:
-    """``settings`` of an experiment; ``None``, or of no strategy: every run goes to its end."""
+    """``settings`` of an experiment; ``None``, or of another strategy: every run goes to its end."""
 
     def __init__(self, settings: SearchSettings | None) -> None:
-        self._settings = settings if settings and settings.strategy != "none" else None
+        self._settings = settings if settings and settings.strategy == "halving" else None
         self._search: Halving | None = None
         self._ours: set[str] = set()
 

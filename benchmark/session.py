@@ -11,13 +11,25 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import launch
-from benchmark import elsewhere, mlflow_store, network_disk, packing, paying, preparing, registering, room, words
+from benchmark import (
+    elsewhere,
+    mlflow_store,
+    network_disk,
+    packing,
+    paying,
+    preparing,
+    proposing,
+    registering,
+    room,
+    trials,
+    words,
+)
 from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
@@ -28,7 +40,7 @@ from benchmark.journal import Journal, Outcome
 from benchmark.lock import exclusive
 from benchmark.plan import Plan, PlannedRun
 from benchmark.planned import Found, planned
-from benchmark.preparing import must_have_run
+from benchmark.preparing import UsageProblem, must_have_run
 from benchmark.publishing import Publishing, patience, within
 from benchmark.reporting import Summary
 from benchmark.run import Run
@@ -100,6 +112,8 @@ class Session:
         plan, experiment = found.plan, found.plan.experiment
         if not options.train:
             must_have_run(plan)
+        elif experiment.space and not proposing.is_installed():
+            raise UsageProblem(proposing.MISSING)
         mode = options.mode or experiment.launch.mode
         remote = launch.is_remote(mode)
         elsewhere.check_instances(plan.runs, remote=remote)
@@ -162,13 +176,22 @@ class Session:
         store = mlflow_store.sqlite_path(self.uri)
         places = {self.found.plan.directory, *([store.absolute().parent] if store else [])}
         told = [told for place in sorted(places) if (told := network_disk.caution(place))]
-        return [*told, *([packing.UNKNOWN] if self._packs_nothing else [])]
+        unknown = [packing.UNKNOWN] if self._packs_nothing else []
+        return [*words.trials(self.found.plan.experiment), *told, *unknown]
 
     @property
     def _packs_nothing(self) -> bool:
         """Whether runs are to share jobs as their seconds say, which nobody knows."""
         wanted = self.found.plan.experiment.launch.aws.runs_per_job == "auto"
         return wanted and self.costs_money and any(self.site.forecast.seconds(run) is None for run in self.todo)
+
+    def options_left(self, options: Options) -> Options | None:
+        """For the runs that a search has chosen after this session, which had ``options``; ``None``: nothing is."""
+        limit = None if options.limit is None else options.limit - len(self.todo)
+        time_left = None if options.max_time is None else options.max_time - (time.monotonic() - self.started)
+        if (limit is not None and limit <= 0) or (time_left is not None and time_left <= 0):
+            return None
+        return replace(options, limit=limit, max_time=time_left, retry=(), rerun_stale=False)
 
     @property
     def costs_money(self) -> bool:
@@ -194,11 +217,12 @@ class Session:
             undone = any(run.run_id not in outcomes for run in self.todo)
             lines += self._learn(outcomes)
             failed = document["counts"]["failed"]
+            more = not self.sweep.stopped and trials.go_on(self.found.plan, self.site.journal)
             self.site.journal.close()
         lines += [self.sweep.full] if self.sweep.full else []
         lines.append(_closing(len(self.found.plan.runs), failed, left, stopped, time.monotonic() - self.started))
         code = ENVIRONMENT if self.sweep.full else _exit_code(self.interrupt, undone, failed)
-        return Summary(tuple(lines), document, code)
+        return Summary(tuple(lines), document, code, more)
 
     def _learn(self, outcomes: Mapping[str, Outcome]) -> list[str]:
         """Keeps what the runs took, for forecasts to come, and says how good this one was."""

@@ -25,13 +25,15 @@ def status(path: Path | None, settings: Sequence[str], results: Path) -> Summary
     found = planned(path, settings, results)
     counts = Counter(cell.state for cell in found.plan.cells)
     running = list(_running(found.plan))
-    lines = [words.counts(found.plan.cells), *(f"under way: {found.names[run.run_id]}" for run in running)]
+    experiment = found.plan.experiment
+    lines = [words.counts(found.plan.cells), *words.trials(experiment)]
+    lines += (f"under way: {found.names[run.run_id]}" for run in running)
     lines += [f"failed: {found.names[c.run.run_id]}: {c.why}" for c in found.plan.cells if c.state == "failed"]
     if holder(found.plan.directory) is None:
         verb = "run" if any(cell.state == "new" for cell in found.plan.cells) else "report"
         lines.append(f"next: {words.command(path, settings, verb)}")
-    document = {"experiment": found.plan.experiment.name, "states": counts, "running": [r.run_id for r in running]}
-    return Summary(tuple(lines), document)
+    document = {"experiment": experiment.name, "states": counts, "running": [run.run_id for run in running]}
+    return Summary(tuple(lines), document | experiment.trials)
 
 
 def _running(plan: Plan) -> Iterator[Run]:

@@ -127,7 +127,7 @@ class Sweep:
         yield from self._go_by_the_search(decision)
         self._take_bills()
         self._publish_the_rest()
-        while self._active or (self._waiting and not self._stopped):
+        while self._active or (self._waiting and not self.stopped):
             yield from self._stop_if_asked()
             if self._left:
                 return
@@ -147,7 +147,8 @@ class Sweep:
         yield from self._hear()
 
     @property
-    def _stopped(self) -> bool:
+    def stopped(self) -> bool:
+        """Whether no further run is started, for whatever reason."""
         return bool(self._interrupt.requests or self.full or self._late or self._spent)
 
     @property
@@ -185,7 +186,7 @@ class Sweep:
 
     def _start(self) -> Iterator[SweepEvent]:
         self._count_workers()
-        while self._waiting and len(self._active) < self._workers and not self._stopped:
+        while self._waiting and len(self._active) < self._workers and not self.stopped:
             run = self._waiting.take([each.run for each in self._active], self._site.launcher.fits)
             if run is None:
                 return
@@ -378,7 +379,7 @@ class Sweep:
 
     def _measure(self) -> Iterator[SweepEvent]:
         """The speed of what has a result and no speed yet, when nothing trains and MLflow has everything."""
-        if self._site.profiles is None or self._stopped:
+        if self._site.profiles is None or self.stopped:
             return
         found = self._journal.outcomes()
         runs = [run for run in self._planned if (each := found.get(run.run_id)) and each.result and not each.measured]
@@ -387,7 +388,7 @@ class Sweep:
             lambda run, rundir, attempt: self._submit(run, rundir, attempt, "profile"),
             self._site.names,
             self._settings.limits,
-            lambda: self._stopped,
+            lambda: self.stopped,
         )
         if unknown := measurement.unknown(runs):
             yield from self._wait_for_publishing()
@@ -408,6 +409,6 @@ class Sweep:
     def _wait_for_publishing(self) -> Iterator[SweepEvent]:
         seconds = min(MOST_SECONDS, max(LEAST_SECONDS, RUN_SECONDS * len(self._planned)))
         deadline = time.monotonic() + seconds
-        while not self._site.publishing.idle and time.monotonic() < deadline and not self._stopped:
+        while not self._site.publishing.idle and time.monotonic() < deadline and not self.stopped:
             yield from self._hear()
             time.sleep(POLL_SECONDS)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.catalogue import ModelFacts, Row
+from benchmark.config import Experiment
 from benchmark.estimate import Estimate
 from benchmark.forecast import Forecast
 from benchmark.metric_names import METRICS
@@ -211,6 +212,14 @@ def plan_summary(cells: Sequence[PlannedRun], found: Estimate | None) -> str:
     if found is None:
         return counts(cells)
     return f"{counts(cells)}; training: {estimate(found)}, with {found.workers} worker{'s' * (found.workers != 1)}"
+
+
+def trials(experiment: Experiment) -> list[str]:
+    """``10 of 50 trials are chosen; ...``, of a search that goes on."""
+    found = experiment.trials.get("search")
+    if found is None or found["trials"] >= found["of"]:
+        return []
+    return [f"{found['trials']} of {found['of']} trials are chosen; the others follow from what these come to"]
 
 
 def forecast_error(expected: Estimate, took: float) -> str:

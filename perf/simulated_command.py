@@ -13,10 +13,12 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -45,6 +47,23 @@ class Silent:
         return iter(())
 
     def close(self, timeout: float) -> bool:
+        return True
+
+
+class Turn(threading.Condition):
+    """In the place of the one on which botocore's adaptive retries wait for their turn: a real second of that would be
+    as many simulated ones as the simulation is quick."""
+
+    beat: Beat | None = None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if self.beat is None or timeout is None:
+            return super().wait(timeout)
+        self.release()
+        try:
+            self.beat.sleep(timeout)
+        finally:
+            self.acquire()
         return True
 
 
@@ -84,7 +103,7 @@ def main() -> None:
     sweep = Sweep.events
 
     def events(self: Sweep) -> Iterator[Any]:
-        beat = Beat(Path(place), 1, float(speed))
+        Turn.beat = beat = Beat(Path(place), 1, float(speed))
         cpu, wall = time.process_time(), time.perf_counter()
         with simulated(beat):
             yield from sweep(self)
@@ -100,7 +119,8 @@ def main() -> None:
         Path(report).write_text(json.dumps(found), encoding="utf-8")
 
     sys.argv[1:] = words
-    with mock.patch.object(Sweep, "events", events):
+    turns = SimpleNamespace(Lock=threading.Lock, Condition=Turn)
+    with mock.patch.object(Sweep, "events", events), mock.patch("botocore.retries.bucket.threading", turns):
         if tracker == "silent":
             session.Publishing = Silent  # type: ignore[misc, assignment]
         from benchmark.cli import entry

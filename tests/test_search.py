@@ -94,7 +94,7 @@ def test_mlflow_is_told_what_was_stopped(searched: Command) -> None:
 def test_a_killed_search_decides_the_same_when_it_goes_on(whole: Command, searched: Command) -> None:
     command = made(whole.home.parent / "killed", YAML + SEARCH)
     for seen in (3, 12, 16):
-        _kill_after(seen, command)
+        kill_after(seen, command)
     command("run")
     assert quality(command) == quality(searched)
     assert epochs(command) == epochs(searched)
@@ -109,7 +109,7 @@ def test_without_the_search_the_stopped_ones_are_new_again(whole: Command, searc
     assert quality(searched) == quality(whole)
 
 
-def _kill_after(seen: int, command: Command) -> None:
+def kill_after(seen: int, command: Command) -> None:
     process = command.start("run", "--workers", "1")
     wait_for(lambda: process.poll() is not None or sum(_whole(command).values()) >= seen, 120)
     assert process.poll() is None, "it ended before it was killed"

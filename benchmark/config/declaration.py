@@ -5,46 +5,20 @@ Reading it finds what is wrong with each value; :mod:`benchmark.config.matrix` m
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmark.config import sampling
-from benchmark.config.data_keys import identity
+from benchmark.config.axes import CROSSED, Axis, text_of
 from benchmark.config.document import Node
-from benchmark.config.keys import Given
 from benchmark.config.layer import Layer, RunReader
 from benchmark.config.pattern import Pattern, read_model_pattern, read_pattern
 from benchmark.config.problems import Mark, shown
 from benchmark.config.sampling import Sampling, read_sampling
-from benchmark.config.spread import Spread, is_spread, nodes, read_spread
+from benchmark.config.space import Space
+from benchmark.config.spread import is_spread, nodes, read_spread
 
-CROSSED = ("seed", "data")
-"""Axes that an include, and every sample of a random matrix, is crossed with."""
 PARTS = ("data", "defaults", "models", "matrix", "exclude", "include", "overrides")
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Keys that vary together: each row has a value for every key.
-
-    Instead of rows, the one key of an axis may have a ``spread``, from which a random matrix draws.
-    """
-
-    keys: tuple[str, ...]
-    rows: tuple[Layer, ...]
-    mark: Mark
-    spread: Spread | None = None
-
-    @property
-    def name(self) -> str:
-        return ", ".join(self.keys)
-
-    def pick(self, share: float) -> Layer:
-        """The row at a share (0 to 1, without 1) of the way."""
-        if self.spread:
-            return {self.keys[0]: Given(self.spread.at(share), self.mark)}
-        return self.rows[int(share * len(self.rows))]
 
 
 @dataclass(frozen=True)
@@ -53,6 +27,17 @@ class Matrix:
 
     axes: tuple[Axis, ...]
     sampling: Sampling | None = None
+
+    @property
+    def crossed(self) -> list[Axis]:
+        """The axes with which samples are crossed."""
+        return [axis for axis in self.axes if axis.crossed]
+
+    @property
+    def space(self) -> Space | None:
+        """From which its samples come."""
+        drawn = tuple(axis for axis in self.axes if not axis.crossed)
+        return Space(drawn, self.sampling) if self.sampling else None
 
 
 @dataclass(frozen=True)
@@ -65,7 +50,8 @@ class Override:
 
 @dataclass(frozen=True)
 class Declaration:
-    """``models`` are defaults of the models that a pattern matches; ``mark`` is where the matrix stands."""
+    """``models`` are defaults of the models that a pattern matches; ``mark`` is where the matrix stands, ``searched``
+    whether a search adds to its samples: then what fits none of them may fit a later one."""
 
     defaults: Layer
     models: tuple[Override, ...]
@@ -75,20 +61,24 @@ class Declaration:
     overrides: tuple[Override, ...]
     settings: Layer
     mark: Mark
+    searched: bool = False
 
 
-def read(root: Node, settings: Layer, reader: RunReader) -> Declaration:
-    """The declaration of a file's root mapping; problems are added to the reader's."""
+def read(root: Node, settings: Layer, reader: RunReader, search: Sampling | None = None) -> Declaration:
+    """The declaration of a file's root mapping, whose trials a ``search`` chooses; adds problems to the reader's."""
     matrix = root.get("matrix")
+    if search and not (matrix and isinstance(matrix.value, dict)):
+        reader.problems.add((matrix or root).mark, "a search chooses from one matrix: give the mapping of its axes")
     return Declaration(
         defaults=_defaults(root, reader),
         models=tuple(_models(root, reader)),
-        matrices=tuple(_matrix(each, reader) for each in _matrices(matrix)) if matrix else (),
+        matrices=tuple(_matrix(each, reader, search) for each in _matrices(matrix)) if matrix else (),
         excludes=tuple(each for node in _list(root, "exclude", reader) if (each := read_pattern(node, reader))),
         includes=tuple(reader.layer(node) for node in _list(root, "include", reader)),
         overrides=tuple(set_ for node in _list(root, "overrides", reader) if (set_ := _override(node, reader))),
         settings=settings,
         mark=matrix.mark if matrix else root.mark,
+        searched=search is not None,
     )
 
 
@@ -130,14 +120,16 @@ def _models(root: Node, reader: RunReader) -> Iterator[Override]:
             yield Override(pattern, layer)
 
 
-def _matrix(node: Node, reader: RunReader) -> Matrix:
+def _matrix(node: Node, reader: RunReader, search: Sampling | None) -> Matrix:
     """One matrix, its axes in the order of the text."""
     if not isinstance(node.value, dict) or not node.value:
         reader.problems.add(node.mark, f"a matrix must be a mapping of keys to lists, not {shown(node.value)}")
         return Matrix(())
     random = node.get(sampling.KEY)
-    drawn = read_sampling(random, reader.problems) if random else None
-    return Matrix(tuple(_axes(node, reader, sampled=random is not None)), drawn)
+    drawn = read_sampling(random, reader.problems) if random else search
+    if search and random:
+        reader.problems.add(random.mark, "the search draws its trials itself: leave random out")
+    return Matrix(tuple(_axes(node, reader, sampled=drawn is not None or random is not None)), drawn)
 
 
 def _axes(node: Node, reader: RunReader, *, sampled: bool) -> Iterator[Axis]:
@@ -165,7 +157,7 @@ def _axis(keys: tuple[str, ...], node: Node, at: Mark, reader: RunReader, *, sam
         list(_rows(keys, ends, at, reader))  # both ends must be values that the key can have
         return Axis(keys, (), node.mark, spread)
     if count is None:
-        reader.problems.add(node.mark, "say how many values: n: 4; without n a range is for a random matrix")
+        reader.problems.add(node.mark, "say how many values: n: 4; without n a range is for random, or a search")
         return Axis(keys, (), node.mark)
     values = spread.values(count)
     if len(set(values)) < count:
@@ -213,12 +205,6 @@ def _row(keys: tuple[str, ...], node: Node, at: Mark, reader: RunReader) -> Laye
     row = {key: reader.value(key, each, at) for key, each in zip(keys, values, strict=True)}
     valid = {key: each for key, each in row.items() if each is not None}
     return valid if len(valid) == len(row) else None
-
-
-def text_of(row: Layer | None) -> str:
-    """Equal rows have equal text."""
-    values = {key: identity(each.value) for key, each in (row or {}).items()}
-    return json.dumps(values, sort_keys=True, default=repr)
 
 
 def _override(node: Node, reader: RunReader) -> Override | None:

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.aws_settings import AwsSettings
 from benchmark.config.problems import Mark
+from benchmark.config.sampling import Shares
 from benchmark.run import DataSpec, Run, key
+
+if TYPE_CHECKING:
+    from benchmark.config.space import Space
 
 
 @dataclass(frozen=True)
@@ -89,15 +93,26 @@ class ReportSettings:
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Whether all runs train to their end.  A search is no part of a run's identity."""
+    """Whether all runs train to their end, and who chooses them.  A search is no part of a run's identity."""
 
-    strategy: Literal["none", "halving"] = key(
-        "none", "none: every run trains to its end; halving: of each rung of epochs the better configurations go on"
+    strategy: Literal["none", "halving", "optuna"] = key(
+        "none",
+        "none: every run trains to its end; halving: of each rung of epochs the better configurations go on; optuna: "
+        "configurations are chosen from the matrix's axes by what earlier ones came to (extra `optuna`)",
     )
     metric: Literal["val/accuracy", "val/balanced_accuracy", "val/f1_macro", "val/log_loss"] = key(
         "val/accuracy", "of the epochs, by which configurations are compared"
     )
-    reduction: int = key(3, "one configuration of so many goes on", ge=2)
+    reduction: int = key(3, "one configuration of so many goes on (halving)", ge=2)
+    trials: int = key(50, "how many configurations are tried (optuna)", ge=1, le=20_000)
+    startup: int = key(10, "of these, how many are drawn at random before the first is chosen (optuna)", ge=1)
+    batch: int = key(5, "trials that are chosen together, by the results of all before them (optuna)", ge=1)
+    seed: int = key(0, "seed of the draws and choices, which is no run's seed (optuna)", ge=0)
+
+    @property
+    def drawn(self) -> int:
+        """Trials that are drawn at random."""
+        return min(self.trials, self.startup)
 
 
 @dataclass(frozen=True)
@@ -110,6 +125,8 @@ class Cell:
     run: Run
     origin: Mapping[str, Mark] = field(default_factory=dict)
     choice: Mapping[str, Any] = field(default_factory=dict)
+    trial: Shares | None = None
+    """Of which trial of a search it is a cell."""
 
     @property
     def label(self) -> str:
@@ -130,8 +147,16 @@ class Experiment:
     report: ReportSettings = field(default_factory=ReportSettings)
     description: str = ""
     search: SearchSettings = field(default_factory=SearchSettings)
+    space: Space | None = field(default=None, compare=False)
+    """From which a search chooses its trials."""
     primary_mark: Mark = field(default=Mark(""), compare=False)
     """Where the metric that ranks is named."""
+
+    @property
+    def trials(self) -> dict[str, dict[str, int]]:
+        """For programs: how far a search is that chooses its trials."""
+        space = self.space
+        return {"search": {"trials": len(space.tried), "of": self.search.trials}} if space else {}
 
     @property
     def data(self) -> tuple[DataSpec, ...]:

@@ -13,18 +13,19 @@ import itertools
 import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from benchmark.config.axes import CROSSED, Axis
 from benchmark.config.data_keys import identity
-from benchmark.config.declaration import CROSSED, Axis, Declaration, Matrix, Override, text_of
+from benchmark.config.declaration import Declaration, Matrix, Override
 from benchmark.config.experiment import Cell
 from benchmark.config.keys import Given, size
 from benchmark.config.layer import MAPPINGS, Layer, complete, merge, run_of
 from benchmark.config.pattern import Pattern
 from benchmark.config.problems import Mark, Problems
 from benchmark.config.resolve import resolve
-from benchmark.config.sampling import Sampling, draw
+from benchmark.config.sampling import Shares
 from benchmark.config.tuning import check_keys
 from benchmark.run import Run, canonical_json
 
@@ -44,6 +45,7 @@ class _Draft:
 
     own: Layer
     layer: Layer
+    trial: Shares | None = None
 
 
 def expand(declaration: Declaration, problems: Problems) -> tuple[Cell, ...]:
@@ -51,10 +53,11 @@ def expand(declaration: Declaration, problems: Problems) -> tuple[Cell, ...]:
     if _too_many(declaration, problems):
         return ()
     drafts = _once([*_matrix_drafts(declaration, problems), *_include_drafts(declaration)])
-    _check_models_match(declaration.models, drafts, problems)
+    unmatched = Problems() if declaration.searched else problems
+    _check_models_match(declaration.models, drafts, unmatched)
     if not drafts:
         problems.add(declaration.mark, "no cell is left: everything is excluded")
-    drafts = _overridden(drafts, declaration.overrides, problems)
+    drafts = _overridden(drafts, declaration.overrides, unmatched)
     cells = tuple(_cell(each, declaration.settings) for each in drafts)
     _check_models(cells, declaration.mark, problems)
     _check_equal(cells, declaration, problems)
@@ -90,53 +93,45 @@ def _values(layer: Layer) -> int:
 
 
 def _size(matrix: Matrix) -> int:
-    crossed, drawn = _parted(matrix)
-    samples = matrix.sampling.samples if matrix.sampling else math.prod(len(axis.rows) for axis in drawn)
-    return samples * math.prod(len(axis.rows) for axis in crossed)
+    if not matrix.sampling:
+        return math.prod(len(axis.rows) for axis in matrix.axes)
+    samples = matrix.sampling.samples + len(matrix.sampling.chosen)
+    return samples * math.prod(len(axis.rows) for axis in matrix.crossed)
 
 
 def _matrix_drafts(declaration: Declaration, problems: Problems) -> Iterator[_Draft]:
     matrices = declaration.matrices or ((Matrix(()),) if not declaration.includes else ())
-    drafts = [_draft(own, declaration) for each in matrices for own in _owns(each, problems)]
+    drafts = [_draft(own, declaration, trial) for each in matrices for trial, own in _owns(each, problems)]
     whole = [complete(each.layer) for each in drafts] if declaration.excludes else []
     hit = [_matching(each, whole) for each in declaration.excludes]
     for pattern, matched in zip(declaration.excludes, hit, strict=True):
-        if not matched:
+        if not matched and not declaration.searched:
             problems.add(pattern.mark, "this exclude matches no cell of the matrix")
     gone = set().union(*hit)
     return (draft for index, draft in enumerate(drafts) if index not in gone)
 
 
-def _draft(own: Layer, declaration: Declaration) -> _Draft:
+def _draft(own: Layer, declaration: Declaration, trial: Shares | None = None) -> _Draft:
     """A cell above the defaults, and those of its model."""
     below, plain = declaration.defaults, merge(declaration.defaults, own)
     for each in declaration.models:
         if each.when.matches(plain):
             below = merge(below, each.layer)
-    return _Draft(own, merge(below, own))
+    return _Draft(own, merge(below, own), trial)
 
 
-def _owns(matrix: Matrix, problems: Problems) -> Iterator[Layer]:
-    """The keys that the cells of a matrix name."""
-    return _sampled(matrix, matrix.sampling, problems) if matrix.sampling else _product(matrix.axes)
-
-
-def _sampled(matrix: Matrix, sampling: Sampling, problems: Problems) -> Iterator[Layer]:
-    crossed, drawn = _parted(matrix)
-    picks = {axis.name: axis.pick for axis in drawn}
-    samples = list(draw(sampling, picks, lambda rows: tuple(map(text_of, rows))))
-    if len(samples) < sampling.samples:
+def _owns(matrix: Matrix, problems: Problems) -> Iterator[tuple[Shares | None, Layer]]:
+    """The keys that the cells of a matrix name, and of which sample they are."""
+    if (space := matrix.space) is None:
+        yield from ((None, own) for own in _product(matrix.axes))
+        return
+    samples, wanted = list(space.drawn()), space.sampling.samples
+    if len(samples) < wanted:
         few = f"only {len(samples)} different configurations can be drawn from these axes"
-        problems.add(sampling.mark, f"{few}; set samples: {len(samples)} or give more values")
-    for rows in samples:
-        for row in _product(crossed):
-            yield {**{key: given for each in rows for key, given in each.items()}, **row}
-
-
-def _parted(matrix: Matrix) -> tuple[list[Axis], list[Axis]]:
-    """The axes of seed and data, with which samples are crossed, and the others."""
-    crossed = [axis for axis in matrix.axes if not set(axis.keys).isdisjoint(CROSSED)]
-    return crossed, [axis for axis in matrix.axes if axis not in crossed]
+        problems.add(space.sampling.mark, f"{few}; ask for so many, or give more values")
+    for shares, rows in samples:
+        for row in _product(matrix.crossed):
+            yield shares, {**{key: given for each in rows for key, given in each.items()}, **row}
 
 
 def _product(axes: Sequence[Axis]) -> Iterator[Layer]:
@@ -187,7 +182,7 @@ def _overridden(drafts: list[_Draft], overrides: Sequence[Override], problems: P
             problems.add(override.when.mark, "this override matches no cell")
         for index in matched:
             layers[index] = merge(layers[index], override.layer)
-    return [_Draft(draft.own, layer) for draft, layer in zip(drafts, layers, strict=True)]
+    return [replace(draft, layer=layer) for draft, layer in zip(drafts, layers, strict=True)]
 
 
 def _cell(draft: _Draft, settings: Layer) -> Cell:
@@ -196,7 +191,7 @@ def _cell(draft: _Draft, settings: Layer) -> Cell:
     for key in MAPPINGS:
         origin |= {f"{key}.{name}": mark for name, mark in layer[key].inner.items()} if key in layer else {}
     choice = {key: str(each.value) if key == "data" else each.value for key, each in draft.own.items()}
-    return Cell(run_of(layer), origin, choice)
+    return Cell(run_of(layer), origin, choice, draft.trial)
 
 
 def _check_models_match(models: Sequence[Override], drafts: Sequence[_Draft], problems: Problems) -> None:

@@ -13,17 +13,21 @@ from benchmark.config.extending import extended
 from benchmark.config.layer import MAPPINGS, Layer, RunReader, merge, run_reader
 from benchmark.config.matrix import expand
 from benchmark.config.problems import ConfigError, Mark, Problem, Problems
+from benchmark.config.sampling import Sampling, Shares
+from benchmark.config.space import Space
 
 if TYPE_CHECKING:
     from benchmark.catalogue import Names
 
 
-def load(path: Path, settings: Sequence[str] = (), known: Names | None = None) -> Experiment:
+def load(
+    path: Path, settings: Sequence[str] = (), known: Names | None = None, chosen: Sequence[Shares] = ()
+) -> Experiment:
     """The experiment of a YAML file.
 
     ``settings`` are ``key=value`` texts (``--set``) that win over the file in every cell; a value is YAML, and
     ``model_args.depth=2`` sets one entry of a mapping.  Models and optimizers are checked against ``known`` unless
-    it is ``None``.
+    it is ``None``.  ``chosen`` are the trials that a search has added to those that it drew.
 
     Raises:
         ConfigError: everything that is wrong with the file or the settings.
@@ -32,10 +36,16 @@ def load(path: Path, settings: Sequence[str] = (), known: Names | None = None) -
         text = _read(path)
     except OSError as error:
         raise ConfigError([Problem(str(path), None, None, f"cannot be read: {error.strerror}")]) from None
-    return parse(text, path, settings, known)
+    return parse(text, path, settings, known, chosen)
 
 
-def parse(text: str | bytes, path: Path, settings: Sequence[str] = (), known: Names | None = None) -> Experiment:
+def parse(
+    text: str | bytes,
+    path: Path,
+    settings: Sequence[str] = (),
+    known: Names | None = None,
+    chosen: Sequence[Shares] = (),
+) -> Experiment:
     """The experiment of YAML text that stands in the file ``path``; see :func:`load`."""
     root = extended(yaml_text.parse(text, str(path)), _base).root
     problems = Problems()
@@ -45,11 +55,14 @@ def parse(text: str | bytes, path: Path, settings: Sequence[str] = (), known: Na
     launch = sections.launch(root, problems)
     tracking, report = sections.tracking(root, problems), sections.report(root, problems)
     search = sections.search(root, problems)
-    cells = _cells(root, settings, known, problems)
+    cells, space = _cells(root, settings, known, problems, sections.trials(root, search, chosen))
+    if cells and space and space.size < search.trials:
+        few = f"these axes have only {space.size:,.0f} different configurations"
+        problems.add(space.sampling.mark, f"{few}; set trials: {space.size:.0f} or give more values")
     problems.check()
     section = root.get("report") or root
     mark = (section.get("primary") or section).mark
-    return Experiment(titles.name, path, cells, launch, tracking, report, titles.description, search, mark)
+    return Experiment(titles.name, path, cells, launch, tracking, report, titles.description, search, space, mark)
 
 
 def _read(path: Path) -> bytes:
@@ -65,15 +78,19 @@ def _base(path: Path, mark: Mark) -> Document:
         raise ConfigError([mark.problem(f"{path} cannot be read: {error.strerror}")]) from None
 
 
-def _cells(root: Node, settings: Sequence[str], known: Names | None, problems: Problems) -> tuple[Cell, ...]:
-    """The cells; none where a key is wrong, since what would follow from it would only confuse."""
+def _cells(
+    root: Node, settings: Sequence[str], known: Names | None, problems: Problems, search: Sampling | None
+) -> tuple[tuple[Cell, ...], Space | None]:
+    """The cells; none where a key is wrong, since what would follow from it would only confuse.  And the space of a
+    search."""
     wrong = Problems()
     layer = _settings(settings, run_reader(known, wrong, base=Path.cwd()))
     reader = run_reader(known, wrong)
-    declared = declaration.read(root, layer, reader)
+    declared = declaration.read(root, layer, reader, search)
+    space = declared.matrices[0].space if search and declared.matrices else None
     cells = () if wrong else expand(declared, wrong)
     problems.extend(wrong.found)
-    return cells
+    return cells, space
 
 
 def _settings(settings: Sequence[str], reader: RunReader) -> Layer:

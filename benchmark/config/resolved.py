@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmark.config.experiment import Experiment
+from benchmark.config.experiment import Experiment, SearchSettings
 from benchmark.run import RESOLVED, DataSpec, Run
 
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
@@ -77,8 +77,12 @@ def _sections(experiment: Experiment) -> dict[str, dict[str, Any]]:
     launch = dataclasses.asdict(experiment.launch)
     launch["workers"] = {"count": launch["workers"], "start": launch.pop("start")}
     sections = {"launch": launch, "aws": launch.pop("aws"), "tracking": dataclasses.asdict(experiment.tracking)}
-    search = {"search": dataclasses.asdict(experiment.search)} if experiment.search.strategy != "none" else {}
+    search = {"search": _search(experiment.search)} if experiment.search.strategy == "halving" else {}
     return {**sections, "report": dataclasses.asdict(experiment.report), **search}
+
+
+def _search(settings: SearchSettings) -> dict[str, Any]:
+    return {"strategy": settings.strategy, "metric": settings.metric, "reduction": settings.reduction}
 
 
 def text(value: Any) -> str:

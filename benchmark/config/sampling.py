@@ -3,7 +3,7 @@
 Each sample draws a value from every axis but ``seed`` and ``data``, with which all samples are crossed: equal
 configurations on all seeds.  A draw depends on the sampling's seed, the axis and the number of the sample alone; so
 more samples keep the earlier ones, and another axis leaves the draws of the others as they are.  No two samples are
-equal.
+equal.  A search adds samples that it has chosen to some that are drawn.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ KEY = "random"
 VAIN = 20
 """Draws in a row, for each sample that was found, after which one more would have come up but in e^-20 of cases."""
 T = TypeVar("T")
+Shares = tuple[float, ...]
+"""A sample: how far along each axis it lies (0 to 1, without 1)."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Sampling:
     samples: int = key(1, "how many configurations are drawn", ge=1, le=20_000)
     seed: int = key(0, "seed of the draws", ge=0)
     mark: Mark = Mark("")
+    chosen: tuple[Shares, ...] = ()
+    """Further ones, by a search."""
 
 
 def read_sampling(node: Node, problems: Problems) -> Sampling | None:
@@ -46,8 +50,8 @@ def read_sampling(node: Node, problems: Problems) -> Sampling | None:
 
 def draw(
     sampling: Sampling, axes: Mapping[str, Callable[[float], T]], same: Callable[[Sequence[T]], Hashable]
-) -> Iterator[tuple[T, ...]]:
-    """Different samples: a value of each axis, which is a function of a share (0 to 1, without 1).
+) -> Iterator[tuple[Shares, tuple[T, ...]]]:
+    """Different samples, and the value that each axis has there; the drawn ones first.
 
     ``same`` is equal for equal samples; there are fewer than were asked for when so many draws in a row bring nothing
     new that there can hardly be another.
@@ -55,12 +59,22 @@ def draw(
     seen: set[Hashable] = set()
     number = vain = 0
     while len(seen) < sampling.samples and vain < VAIN * (len(seen) + 1):
-        found = tuple(pick(_share(sampling.seed, name, number)) for name, pick in axes.items())
+        shares = tuple(_share(sampling.seed, name, number) for name in axes)
         number, vain = number + 1, vain + 1
+        found = _at(shares, axes)
         if (identity := same(found)) not in seen:
             seen.add(identity)
             vain = 0
-            yield found
+            yield shares, found
+    for shares in sampling.chosen:
+        found = _at(shares, axes)
+        if (identity := same(found)) not in seen:
+            seen.add(identity)
+            yield shares, found
+
+
+def _at(shares: Shares, axes: Mapping[str, Callable[[float], T]]) -> tuple[T, ...]:
+    return tuple(pick(share) for share, pick in zip(shares, axes.values(), strict=True))
 
 
 def _share(seed: int, name: str, number: int) -> float:

@@ -11,8 +11,8 @@ from typing import Any
 from benchmark import plugins
 from benchmark.aws_settings import AwsSettings
 from benchmark.config import sampling, spread
+from benchmark.config.axes import CROSSED
 from benchmark.config.data_keys import OPTIONS, schema_of_data
-from benchmark.config.declaration import CROSSED
 from benchmark.config.experiment import LaunchSettings, ReportSettings, SearchSettings, TrackingSettings
 from benchmark.config.extending import KEY as EXTENDS
 from benchmark.config.keys import Keys, fields_of

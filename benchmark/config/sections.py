@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -14,10 +14,13 @@ from benchmark.config.document import Node
 from benchmark.config.experiment import LaunchSettings, ReportSettings, SearchSettings, TrackingSettings
 from benchmark.config.keys import Keys, Rule, fields_of
 from benchmark.config.problems import Problems, choose, shown
+from benchmark.config.sampling import Sampling, Shares
 from benchmark.metric_names import RANKABLE
 from benchmark.run import key
 
 SECTIONS = ("launch", "aws", "tracking", "report", "search")
+OF_STRATEGY = {"reduction": "halving", **dict.fromkeys(("trials", "startup", "batch", "seed"), "optuna")}
+"""Keys of a search that only one strategy has."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _BUCKET = re.compile(r"(s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?")
 _ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]+")
@@ -87,7 +90,24 @@ def report(root: Node, problems: Problems) -> ReportSettings:
 
 
 def search(root: Node, problems: Problems) -> SearchSettings:
-    return _section(SearchSettings, root.get("search"), {}, problems)
+    node, wrong = root.get("search"), Problems()
+    found = _section(SearchSettings, node, {}, wrong)
+    if node and not wrong:
+        for name in node.value:
+            if OF_STRATEGY.get(name, found.strategy) != found.strategy != "none":
+                wrong.add(node.key_mark(name), f"{name} means nothing with strategy: {found.strategy}; leave it out")
+        if found.strategy == "optuna" and "trials" not in node.value:
+            wrong.add(node.mark, "say how many configurations are tried: trials: 50")
+    problems.extend(wrong.found)
+    return found
+
+
+def trials(root: Node, search: SearchSettings, chosen: Sequence[Shares]) -> Sampling | None:
+    """How many trials a search draws, and those that it has ``chosen``; ``None`` where it chooses none."""
+    node = root.get("search")
+    if node is None or search.strategy != "optuna":
+        return None
+    return Sampling(search.drawn, search.seed, node.mark, tuple(chosen)[: search.trials - search.drawn])
 
 
 def _section(kind: type[Section], node: Node | None, rules: Mapping[str, Rule], problems: Problems) -> Section:

@@ -40,6 +40,11 @@ class Spread:
         value = min(max(value, self.low), self.high)
         return round(value) if self.whole else float(f"{value:.{DIGITS}g}")
 
+    @property
+    def size(self) -> float:
+        """How many numbers there are at most."""
+        return self.high - self.low + 1 if self.whole else math.inf
+
     def values(self, count: int) -> list[Number]:
         """So many numbers, at equal distances on the scale."""
         return [self.at(index / (count - 1)) for index in range(count)]

@@ -2,7 +2,7 @@
 
 :func:`profile` is for a machine on which nothing else runs: a busy neighbour makes its numbers noise.  It takes about
 5 s; a model whose single step takes seconds is still given three steps of each kind.  :class:`ResourceMeter` tells what
-a run cost; it samples nothing and slows nothing.
+a run cost, and slows nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.training import energy
+
+KWH = "cost/kwh"
 WARM_UP, MOST = 3, 200
 """Steps before a measurement, and the most that it times."""
 
@@ -78,12 +81,12 @@ class ResourceMeter:
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
-        self._earlier = {"cost/seconds": 0.0, "cost/cpu_seconds": 0.0}
+        self._earlier: Mapping[str, float] = {"cost/seconds": 0.0, "cost/cpu_seconds": 0.0, KWH: 0.0}
         self.values: dict[str, float | None] = {}
 
     def __enter__(self) -> Self:
         self._load = os.getloadavg()[0]
-        self._started, self._cpu = time.perf_counter(), _cpu_seconds()
+        self._started, self._cpu, self._energy = time.perf_counter(), _cpu_seconds(), energy.find(self._device)
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         return self
@@ -92,7 +95,8 @@ class ResourceMeter:
         """Fills ``values``: ``cost/seconds`` since entering, by the clock; ``cost/cpu_seconds`` of the process and its
         ended children, user and system, both with what was carried;
         ``cost/peak_memory_bytes``, the most resident memory of the process since its start; ``cost/load``, the load
-        average over the minute before entering; on CUDA ``cost/peak_gpu_memory_bytes``, the most that tensors held."""
+        average over the minute before entering; on CUDA ``cost/peak_gpu_memory_bytes``, the most that tensors held;
+        where it can be read (:mod:`benchmark.training.energy`) ``cost/kwh``."""
         self.values = {
             **self.spent(),
             "cost/peak_memory_bytes": float(peak_memory()),
@@ -100,23 +104,31 @@ class ResourceMeter:
         }
         if self._device.type == "cuda":
             self.values["cost/peak_gpu_memory_bytes"] = float(torch.cuda.max_memory_allocated(self._device))
+        if self._energy:
+            self._energy.close()
 
     def spent(self) -> dict[str, float]:
-        """``cost/seconds`` and ``cost/cpu_seconds`` so far, inside the block."""
-        now = {"cost/seconds": time.perf_counter() - self._started, "cost/cpu_seconds": _cpu_seconds() - self._cpu}
-        return {name: value + self._earlier[name] for name, value in now.items()}
+        """``cost/seconds``, ``cost/cpu_seconds`` and, where it is known of all attempts, ``cost/kwh`` so far, within
+        the block."""
+        cpu = _cpu_seconds() - self._cpu
+        now = {"cost/seconds": time.perf_counter() - self._started, "cost/cpu_seconds": cpu}
+        if self._energy and (kwh := self._energy.kwh(cpu)) is not None:
+            now[KWH] = kwh
+        return {name: value + self._earlier[name] for name, value in now.items() if name in self._earlier}
 
     def carry(self, spent: Mapping[str, float]) -> None:
         """Adds what an interrupted attempt had :meth:`spent`."""
-        self._earlier = {name: value + spent[name] for name, value in self._earlier.items()}
+        self._earlier = {name: self._earlier[name] + value for name, value in spent.items() if name in self._earlier}
 
 
 def together(values: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
     """What a team cost, from each process's ``values``: processor time and memory are sums, the others the first's."""
-    added = ("cost/cpu_seconds", "cost/peak_memory_bytes", "cost/peak_gpu_memory_bytes")
-    return {
-        name: sum(each[name] or 0.0 for each in values) if name in added else value for name, value in values[0].items()
+    added = ("cost/cpu_seconds", "cost/peak_memory_bytes", "cost/peak_gpu_memory_bytes", KWH)
+    found = {
+        name: sum(each.get(name) or 0.0 for each in values) if name in added else value
+        for name, value in values[0].items()
     }
+    return found if all(KWH in each for each in values) else {name: found[name] for name in found if name != KWH}
 
 
 def peak_memory() -> int:

@@ -33,6 +33,7 @@ COSTS = (
     "speed/images_per_second",
     "model/parameters",
     "model/macs",
+    "cost/kwh",
     "cost/usd",
 )
 """Axes of the plot of trade-offs."""
