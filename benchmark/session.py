@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import launch
 from benchmark import (
@@ -25,11 +23,11 @@ from benchmark import (
     paying,
     preparing,
     proposing,
-    registering,
     room,
     trials,
     words,
 )
+from benchmark.concluding import ENVIRONMENT, best, closing, exit_code
 from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
@@ -41,23 +39,14 @@ from benchmark.lock import exclusive
 from benchmark.plan import Plan, PlannedRun
 from benchmark.planned import Found, planned
 from benchmark.preparing import UsageProblem, must_have_run
-from benchmark.publishing import Publishing, patience, within
+from benchmark.presenting import Presenting, import_libraries, publisher_of
+from benchmark.publishing import Publishing, patience
 from benchmark.reporting import Summary
 from benchmark.run import Run
 from benchmark.rundir import atomic
 from benchmark.searching import Searching
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
 from benchmark.timing import Experience
-
-if TYPE_CHECKING:
-    from benchmark.tracking import Publisher
-
-ENVIRONMENT = 3
-"""The exit code where the machine is in the way."""
-_PRESENTED = "presented"
-"""The journal's note whether MLflow has the leaderboard."""
-FEW = 5
-"""Names in a line; more are counted."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +81,10 @@ class Session:
     interrupt: Interrupt
     todo: tuple[Run, ...]
     workers: int
-    command: Callable[..., str]
-    """What to type, of the words behind ``python -m benchmark``."""
-    uri: str
+    presenting: Presenting
     stack: ExitStack
     expected: Estimate | None = None
     started: float = field(default_factory=time.monotonic)
-    deadline: float = math.inf
-    """Until when MLflow is waited for, once all runs have ended."""
 
     @classmethod
     def open(cls, path: Path | None, settings: Sequence[str], results: Path, options: Options) -> Session:
@@ -110,16 +95,10 @@ class Session:
         """
         found = planned(path, settings, results, options.only, decode=options.train).adapted(options.adapt)
         plan, experiment = found.plan, found.plan.experiment
-        if not options.train:
-            must_have_run(plan)
-        elif experiment.space and not proposing.is_installed():
-            raise UsageProblem(proposing.MISSING)
+        chosen = _chosen(found, options)
         mode = options.mode or experiment.launch.mode
         remote = launch.is_remote(mode)
         elsewhere.check_instances(plan.runs, remote=remote)
-        chosen = preparing.chosen(plan, options.retry, options.rerun_stale) if options.train else []
-        wanted = {cell.run.run_id for cell in found.cells}
-        chosen = [cell for cell in chosen if cell.run.run_id in wanted][: options.limit]
         forecast = plan.forecast()
         packed = packing.Packing(experiment.launch, [cell.run for cell in chosen], forecast) if remote else None
         launcher = launch.make(mode, experiment.launch, packed.share if packed else None, forecast.gpu_memory)
@@ -140,8 +119,8 @@ class Session:
         budget = paying.budget(plan, todo, forecast, remote=remote)
         _write_resolved(plan)
         write_cards(plan.data, plan.directory)
-        warm_up = _import_libraries if todo else (lambda: None)
-        publishing = Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri), warm_up)
+        warm_up = import_libraries if todo else (lambda: None)
+        publishing = Publishing(lambda: publisher_of(uri, plan), lambda: mlflow_store.answers(uri), warm_up)
         profiles = preparing.profiles(plan, launcher.place) if options.train and not remote else None
         tasks = preparing.tasks(experiment.launch) if remote else "train"
         search = Searching(experiment.search)
@@ -150,11 +129,9 @@ class Session:
         how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, packing=packed)
         workers = preparing.at_a_time(experiment.launch, options.workers, how, packed)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
-        command, expected = (
-            partial(words.command, path, settings),
-            paying.expected(experiment.launch, todo, site.forecast, workers, remote=remote),
-        )
-        return cls(found, site, sweep, interrupt, todo, workers, command, uri, stack, expected)
+        presenting = Presenting(plan, journal, publishing, uri, partial(words.command, path, settings))
+        expected = paying.expected(experiment.launch, todo, site.forecast, workers, remote=remote)
+        return cls(found, site, sweep, interrupt, todo, workers, presenting, stack, expected)
 
     @property
     def narrator(self) -> words.Narrator:
@@ -173,7 +150,7 @@ class Session:
     @property
     def cautions(self) -> list[str]:
         """What does not hold where the journal and MLflow's store lie."""
-        store = mlflow_store.sqlite_path(self.uri)
+        store = mlflow_store.sqlite_path(self.presenting.uri)
         places = {self.found.plan.directory, *([store.absolute().parent] if store else [])}
         told = [told for place in sorted(places) if (told := network_disk.caution(place))]
         unknown = [packing.UNKNOWN] if self._packs_nothing else []
@@ -202,15 +179,18 @@ class Session:
         """Runs everything; Ctrl-C once drains, twice kills.  At the end MLflow gets so many seconds, or what is due."""
         with _signals(self.interrupt):
             yield from self.sweep.events()
-            seconds = patience(self.uri, len(self.todo)) if publishing_seconds is None else publishing_seconds
-            self.deadline = time.monotonic() + seconds
+            due = patience(self.presenting.uri, len(self.todo))
+            seconds = due if publishing_seconds is None else publishing_seconds
+            self.presenting.deadline = time.monotonic() + seconds
             yield from self.sweep.finish(seconds)
 
     def conclude(self) -> Summary:
         """Writes the leaderboard and the view in MLflow, and lets go of the experiment."""
         with _signals(self.interrupt), self.stack:
-            document, written = _write_report(self.found.plan, self.site.journal, self.command("run"), self.workers)
-            lines = [*_best(document), f"leaderboard: {written}", *self._tracker_lines(), *self._check(document)]
+            again = self.presenting.command("run")
+            document, written = _write_report(self.found.plan, self.site.journal, again, self.workers)
+            shown = self.presenting.lines(worked=bool(self.todo))
+            lines = [best(document), f"leaderboard: {written}", *shown, *self._check(document)]
             outcomes = self.site.journal.outcomes()
             left = sum(run.run_id not in outcomes for run in self.found.plan.runs)
             stopped = document["counts"].get("pruned", 0)
@@ -220,8 +200,9 @@ class Session:
             more = not self.sweep.stopped and trials.go_on(self.found.plan, self.site.journal)
             self.site.journal.close()
         lines += [self.sweep.full] if self.sweep.full else []
-        lines.append(_closing(len(self.found.plan.runs), failed, left, stopped, time.monotonic() - self.started))
-        code = ENVIRONMENT if self.sweep.full else _exit_code(self.interrupt, undone, failed)
+        lines.append(closing(len(self.found.plan.runs), failed, left, stopped, time.monotonic() - self.started))
+        code = exit_code(interrupted=bool(self.interrupt.requests), undone=undone, failed=failed)
+        code = ENVIRONMENT if self.sweep.full else code
         return Summary(tuple(lines), document, code, more)
 
     def _learn(self, outcomes: Mapping[str, Outcome]) -> list[str]:
@@ -242,65 +223,24 @@ class Session:
         if not ranked or not self.todo or self.site.launcher.remote:
             return []  # in AWS that costs what the run had cost
         run_id = next(run["run_id"] for run in ranked[0]["runs"] if run["status"] == "done")
-        return [f"check the best run: {self.command('reproduce', run_id[:6])}"]
+        return [f"check the best run: {self.presenting.command('reproduce', run_id[:6])}"]
 
-    @property
-    def waiting(self) -> int:
-        """How many of the plan's runs have an outcome that MLflow does not have."""
-        outcomes, known = self.site.journal.outcomes(), self.site.journal.publications()
-        return sum(not known[run.run_id].committed for run in self.found.plan.runs if run.run_id in outcomes)
 
-    def _tracker_lines(self) -> list[str]:
-        if self.waiting:
-            return ["MLflow does not have everything yet; `python -m benchmark sync` publishes what waits on disk"]
-        publisher, journal = self.site.publishing.publisher, self.site.journal
-        nothing_new = publisher is None and journal.note(_PRESENTED, "yes") == "yes"
-        if nothing_new or not self.site.publishing.close(0):
-            return [journal.note("view", "")] if not self.todo else []
-        try:
-            return [self.present(publisher)]
-        except mlflow_store.TrackingError as error:
-            return [f"MLflow: {error}; `python -m benchmark sync` publishes the leaderboard there"]
-
-    def present(self, publisher: Publisher | None = None) -> str:
-        """Gives MLflow the view and the leaderboard's files; the line that leads there.
-
-        Raises:
-            TrackingError: MLflow does not take them.
-        """
-        plan, journal = self.found.plan, self.site.journal
-        publisher = publisher or _publisher(self.uri, plan)
-        files, uuid = _files(plan.directory), journal.note("sweep_uuid", os.urandom(16).hex())
-        journal.remember(_PRESENTED, "no")  # whoever ends within is followed by one who presents it again
-
-        def show() -> str:
-            link = publisher.write_view(plan.runs, plan.experiment.report.primary)
-            publisher.log_sweep(files, uuid)
-            return link
-
-        link = within(self.deadline - time.monotonic(), show)
-        line = f"compare the runs: `{self.command('ui')}`, or {mlflow_store.view_words(self.uri, Path.cwd(), link)}"
-        journal.remember("view", line)
-        journal.remember(_PRESENTED, "yes")
-        return "\n".join((line, *registering.lines(plan, journal, self.uri)))
+def _chosen(found: Found, options: Options) -> list[PlannedRun]:
+    """What is to run, as it looks before the experiment is held."""
+    if not options.train:
+        must_have_run(found.plan)
+        return []
+    if found.plan.experiment.space and not proposing.is_installed():
+        raise UsageProblem(proposing.MISSING)
+    chosen = preparing.chosen(found.plan, options.retry, options.rerun_stale)
+    wanted = {cell.run.run_id for cell in found.cells}
+    return [cell for cell in chosen if cell.run.run_id in wanted][: options.limit]
 
 
 def _as_planned(outcome: Outcome | None, cell: PlannedRun) -> bool:
     """Whether nobody has worked on the cell since it was planned; what a search stopped may be planned as new."""
     return outcome == cell.outcome or (cell.outcome is None and bool(outcome and outcome.pruned))
-
-
-def _publisher(uri: str, plan: Plan) -> Publisher:
-    from benchmark.results import run_figures, source_commit
-    from benchmark.tracking import Publisher
-
-    return Publisher(uri, plan.experiment.name, data=plan.data, artifacts=run_figures, commit=source_commit())
-
-
-def _import_libraries() -> None:
-    """Of the tracker and of the reports: both are needed in the end."""
-    import benchmark.results
-    import benchmark.tracking  # noqa: F401
 
 
 def _write_resolved(plan: Plan) -> None:
@@ -312,38 +252,6 @@ def _write_report(plan: Plan, journal: Journal, command: str, workers: int | Non
     from benchmark import results
 
     return results.write(results.leaderboard(plan, journal, command, workers), plan.directory)
-
-
-def _files(directory: Path) -> dict[str, bytes]:
-    found = [directory / f"leaderboard.{kind}" for kind in ("md", "html", "csv", "json")]
-    found += sorted((directory / "figures").glob("*"))
-    return {str(path.relative_to(directory)): path.read_bytes() for path in found if path.is_file()}
-
-
-def _best(document: Mapping[str, Any]) -> list[str]:
-    ranked = [row for row in document["rows"] if row["rank"] is not None]
-    if not ranked:
-        return ["no run has a result to rank"]
-    best, primary = ranked[0], document["primary"]
-    beside = [row for row in ranked if row["data_digest"] == best["data_digest"] and row["versus_best"]]
-    tied = [row["label"] for row in beside if row["versus_best"]["tied"]]
-    more = f" and {len(tied) - FEW} more" if len(tied) > FEW else ""
-    also = f" (tied with it: {', '.join(tied[:FEW])}{more})" if tied else ""
-    return [f"best: {best['label']}, {primary} {best['metrics'][primary]['mean']:.4f}{also}"]
-
-
-def _closing(total: int, failed: int, left: int, stopped: int, seconds: float) -> str:
-    parts = [f"{total - failed - left - stopped} of {total} runs done"]
-    parts += [f"{failed} failed"] * bool(failed) + [f"{stopped} stopped by the search"] * bool(stopped)
-    parts += [f"{left} left"] * bool(left)
-    return f"{', '.join(parts)} · {seconds:.0f} s"
-
-
-def _exit_code(interrupt: Interrupt, undone: bool, failed: int) -> int:
-    """``undone``: not all that was to be run has run; what was not asked for does not count."""
-    if interrupt.requests and undone:
-        return 130
-    return 4 if undone else 1 if failed else 0
 
 
 @contextmanager

@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from collections.abc import Iterator, Sequence
 
 from benchmark import room
-from benchmark.attempt import Active, Gone, Limits, has_outcome, read_profile
-from benchmark.budget import Budget
+from benchmark.attempt import Active, Gone, has_outcome
+from benchmark.books import Books
 from benchmark.failpoints import reach
-from benchmark.forecast import Forecast
 from benchmark.halving import Decision
-from benchmark.journal import Journal, is_unbilled
 from benchmark.measuring import Measurement
-from benchmark.profiles import Profiles
-from benchmark.publishing import Published, Publishing, Request, Trouble
-from benchmark.records import Failure, FailureKind, Result
+from benchmark.publishing import Published, Trouble
+from benchmark.records import Failure, FailureKind
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 from benchmark.searching import Searching
+from benchmark.site import Interrupt, Settings, Site
 from benchmark.sweep_events import Ended, EpochDone, Measuring, Notice, Paused, Started, Stopping, SweepEvent
 from benchmark.waiting import Waiting
-from launch import Job, JobState, Launcher
+from launch import Job, JobState
 
 __all__ = [
     "Ended", "EpochDone", "Interrupt", "Measuring", "Notice", "Published", "Settings", "Site", "Started", "Stopping",
@@ -43,49 +38,6 @@ COUNT_SECONDS = 2.0
 LEAST_SECONDS, RUN_SECONDS, MOST_SECONDS = 5.0, 1.0, 30.0
 """So long, by the number of runs, the measuring of speed waits for MLflow to have what is done so far: publishing to a
 file needs the processor; where it waits for a slow server, it disturbs nothing."""
-
-
-@dataclass
-class Interrupt:
-    """How often the user asked to stop; raised by the signal handler, read by the sweep.  ``choice``: what then becomes
-    of jobs that run elsewhere."""
-
-    requests: int = 0
-    choice: Literal["leave", "stop"] | None = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How many runs at once, how long one may take, how often one is retried, how much memory (bytes) they share, and
-    how long the training may take in all (seconds).  ``growing`` says how many at once by what is known of them now,
-    where that is to be learnt from those that have ended."""
-
-    workers: int
-    limits: Limits = field(default_factory=Limits)
-    retries: int = 2
-    memory: int | None = None
-    most_seconds: float | None = None
-    growing: Callable[[], int] | None = None
-
-
-@dataclass(frozen=True)
-class Site:
-    """What a sweep works with.
-
-    ``data`` gives the directory of a run's decoded images, ``names`` what people call a run; ``tasks`` are what each
-    job does; without ``profiles`` no speed is measured apart from them.
-    """
-
-    journal: Journal
-    launcher: Launcher
-    publishing: Publishing
-    data: Callable[[Run], Path]
-    names: Mapping[str, str]
-    forecast: Forecast
-    profiles: Profiles | None = None
-    tasks: str = "train"
-    budget: Budget = field(default_factory=Budget)
-    search: Searching | None = None
 
 
 class Sweep:
@@ -111,8 +63,7 @@ class Sweep:
         self._deadline = None if settings.most_seconds is None else time.monotonic() + settings.most_seconds
         self._journal.plan(planned)
         self._known = self._journal.outcomes()
-        self._unbilled = [run for run in planned if is_unbilled(self._known.get(run.run_id))]
-        self._publications = self._journal.publications()
+        self._books = Books(site, planned, self._known)
         self._planned = tuple(planned)
         self.resumed = False
         """Whether a run was adopted, tried again, or went on from a checkpoint: what it took says little."""
@@ -125,15 +76,15 @@ class Sweep:
         decision = self._search.begin(self._planned, self._waiting, self._known, self._journal)
         yield from self._recover()
         yield from self._go_by_the_search(decision)
-        self._take_bills()
-        self._publish_the_rest()
+        self._books.take_bills()
+        self._books.publish_the_rest()
         while self._active or (self._waiting and not self.stopped):
             yield from self._stop_if_asked()
             if self._left:
                 return
             yield from self._start()
             yield from self._watch()
-            yield from self._hear()
+            yield from self._books.hear()
             self._site.launcher.wait(POLL_SECONDS)
         yield from self._measure()
 
@@ -143,8 +94,8 @@ class Sweep:
         while (
             not self._site.publishing.close(0.2) and time.monotonic() < deadline and self._interrupt.requests == asked
         ):
-            yield from self._hear()
-        yield from self._hear()
+            yield from self._books.hear()
+        yield from self._books.hear()
 
     @property
     def stopped(self) -> bool:
@@ -174,12 +125,6 @@ class Sweep:
             elif attempt is not None:
                 self._journal.end(run, attempt, None)
 
-    def _publish_the_rest(self) -> None:
-        done = self._journal.outcomes()
-        for run in self._planned:
-            if run.run_id in done and not self._publications[run.run_id].committed:
-                self._notify(run)
-
     def _count_workers(self) -> None:
         if self._settings.growing and time.monotonic() - self._counted >= COUNT_SECONDS:
             self._workers, self._counted = self._settings.growing(), time.monotonic()
@@ -208,7 +153,7 @@ class Sweep:
         rundir.clear_outcome()
         rundir.take_request_to_stop()  # it was for an earlier attempt
         rundir.write_run(run)
-        rundir.write_owner(self._journal.directory.name, self._publications[run.run_id].uuid)
+        rundir.write_owner(self._journal.directory.name, self._books.uuid(run))
         attempt = self._journal.begin(run)
         self.resumed |= attempt > 1
         reach("sweep.intended")
@@ -216,7 +161,7 @@ class Sweep:
         tasks = self._site.tasks if until is None else self._site.tasks.replace("train", f"train@{until}")
         self._active.append(Active(run, rundir, attempt, self._submit(run, rundir, attempt, tasks)))
         reach("sweep.started")
-        self._notify(run)
+        self._books.notify(run)
         return Started(run, attempt, adopted=False, promoted=self._search.has_promoted(run))
 
     def _submit(self, run: Run, rundir: RunDir, attempt: int, tasks: str) -> Job:
@@ -234,13 +179,13 @@ class Sweep:
             active.enforce(self._settings.limits)
             if events := active.new_events():
                 yield from (EpochDone(active.run, event) for event in events)
-                self._notify(active.run)
+                self._books.notify(active.run)
         started = list(self._start()) if ended else []  # a free worker does not wait for the books
         for active, state in ended:
             yield from (EpochDone(active.run, event) for event in active.new_events(last_look=True))
             yield from self._collect(active, state)
         if ended:
-            self._take_bills()
+            self._books.take_bills()
         yield from started
 
     def _collect(self, active: Active, state: JobState | None) -> Iterator[SweepEvent]:
@@ -254,7 +199,7 @@ class Sweep:
         if isinstance(outcome, Failure) and outcome.kind == "paused":
             active.rundir.clear_failure()
             self._journal.end(active.run, active.attempt, None)
-            self._notify(active.run)
+            self._books.notify(active.run)
             yield Paused(active.run, active.epochs)
             yield from self._go_by_the_search(self._search.hear(active.run, active.rundir, ended=False))
             return
@@ -273,7 +218,7 @@ class Sweep:
         if retry:
             self._waiting.put(active.run)
         else:
-            self._record(active, outcome, costs)
+            self._books.record(active, outcome, costs)
         yield Ended(active.run, outcome, retry, active.rundir.log_path(active.attempt))
         if not retry:
             heard = self._search.hear(active.run, active.rundir, ended=failure is None, lost=failure is not None)
@@ -291,7 +236,7 @@ class Sweep:
                     self._waiting.remove(run)
                 active = Active(run, self._journal.rundir(run), self._journal.rundir(run).last_attempt, Gone())
                 failure = Failure("pruned", group.why, time=time.time())
-                self._record(active, failure, self._site.budget.costs(active.rundir))
+                self._books.record(active, failure, self._site.budget.costs(active.rundir))
                 yield Ended(run, failure, False, active.rundir.log_path(max(1, active.attempt)))
 
     def _was_told_to_stop(self, active: Active) -> bool:
@@ -313,28 +258,6 @@ class Sweep:
         if not self._active:
             self._spent = True
             yield Stopping("budget", 0)
-
-    def _record(self, active: Active, outcome: Result | Failure, costs: Mapping[str, float | None]) -> None:
-        if isinstance(outcome, Failure):
-            active.rundir.write_failure(outcome)
-            active.rundir.clear_checkpoints()
-        else:
-            self._site.forecast.learn(active.run, outcome)
-            self._take_profile(active.run)
-        self._journal.record(active.run, outcome, {**read_profile(active.rundir), **costs})
-        if costs.get("cost/billed_seconds", 0.0) is None:
-            self._unbilled.append(active.run)
-        reach("sweep.recorded")
-        self._notify(active.run)
-
-    def _take_bills(self) -> None:
-        """Of runs that were done before the job that they shared with others: their bills come with its end."""
-        for run in tuple(self._unbilled):
-            costs = self._site.budget.costs(self._journal.rundir(run))
-            if costs.get("cost/billed_seconds") is not None:
-                self._unbilled.remove(run)
-                self._journal.record_costs(run, costs)
-                self._notify(run)
 
     def _may_retry(self, run: Run) -> bool:
         self._failures[run.run_id] += 1
@@ -364,19 +287,6 @@ class Sweep:
         self._left = self._interrupt.choice != "stop" or self._cancelled
         yield Stopping("leave" if self._left else "kill", len(self._active))
 
-    def _hear(self) -> Iterator[SweepEvent]:
-        for reply in self._site.publishing.replies():
-            if isinstance(reply, Published):
-                self._journal.published(reply.run.run_id, reply.mlflow_run_id, reply.commit)
-            yield reply
-        yield from map(Notice, self._site.launcher.notices())
-
-    def _notify(self, run: Run) -> None:
-        known, rundir = self._publications[run.run_id], self._journal.rundir(run)
-        name, started = self._site.names[run.run_id], self._journal.started(run)
-        costs = self._journal.costs(run)
-        self._site.publishing.notify(Request(run, rundir, known.uuid, known.mlflow_run_id, name, started, costs))
-
     def _measure(self) -> Iterator[SweepEvent]:
         """The speed of what has a result and no speed yet, when nothing trains and MLflow has everything."""
         if self._site.profiles is None or self.stopped:
@@ -394,21 +304,13 @@ class Sweep:
             yield from self._wait_for_publishing()
             yield from measurement.events(unknown)
         for run in runs:
-            if profile := self._take_profile(run):
+            if profile := self._books.take_profile(run):
                 self._journal.record_profile(run, profile)
-                self._notify(run)
-
-    def _take_profile(self, run: Run) -> Mapping[str, float | None] | None:
-        """The speed of a run's model, where it is known, which is then in the run's directory, too."""
-        profiles = self._site.profiles
-        if profiles is None or not (profile := profiles.known(run)):
-            return None
-        self._journal.rundir(run).take_profile(profiles.place(run))
-        return profile
+                self._books.notify(run)
 
     def _wait_for_publishing(self) -> Iterator[SweepEvent]:
         seconds = min(MOST_SECONDS, max(LEAST_SECONDS, RUN_SECONDS * len(self._planned)))
         deadline = time.monotonic() + seconds
         while not self._site.publishing.idle and time.monotonic() < deadline and not self.stopped:
-            yield from self._hear()
+            yield from self._books.hear()
             time.sleep(POLL_SECONDS)

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.concluding import ENVIRONMENT
 from benchmark.mlflow_store import TrackingError
 from benchmark.reporting import Summary
-from benchmark.session import ENVIRONMENT, Options, Session
+from benchmark.session import Options, Session
 from benchmark.sweep import SweepEvent
 
 
@@ -35,7 +36,7 @@ class Syncing:
             ConfigError, DataError, NoRoom, Busy, JournalError: what is in the way.
         """
         session = Session.open(path, settings, results, Options(train=False))
-        return cls(session, session.waiting)
+        return cls(session, session.presenting.waiting)
 
     def events(self) -> Iterator[SweepEvent]:
         """Publishes, for as long as the tracker answers and nobody presses Ctrl-C."""
@@ -48,7 +49,7 @@ class Syncing:
             What was published; the exit code is that of the environment while anything waits.
         """
         with self.session.stack:
-            waits = self.session.waiting
+            waits = self.session.presenting.waiting
             line, published = self._present(waits)
             self.session.site.journal.close()
         number = self.waited - waits
@@ -60,6 +61,6 @@ class Syncing:
         if waits:
             return "MLflow does not have everything yet: sync again when it is back", False
         try:
-            return self.session.present(self.session.site.publishing.publisher), True
+            return self.session.presenting.present(), True
         except TrackingError as error:
             return f"MLflow: {error}; sync again when it is back", False

@@ -31,6 +31,7 @@ VARIABLES = {
 }
 RESULTS = {
     "experiment.yaml": "the experiment as it was resolved",
+    "trials.json": "the trials that a search with `strategy: optuna` has chosen, beyond those that it drew",
     "journal.db": "what was intended, attempted, found and published (SQLite)",
     "leaderboard.md, .html, .csv, .json": "the leaderboard: to read, to explore, for a spreadsheet, for programs",
     "figures/": "its figures, as SVG",
