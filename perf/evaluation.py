@@ -110,14 +110,14 @@ def whole_job(model: str, epochs: int, home: Path, number: int) -> dict[str, flo
 
 def job() -> int:
     """The program of a job, with clocks in it."""
-    from benchmark.training import job, loop
+    from benchmark.training import job, loop, whole
     from benchmark.training.learner import Learner
 
     everything, training, evaluation, profile = (Spent() for _ in PARTS)
     loop.Training.learn = training.around(loop.Training.learn)
     Learner.validate = evaluation.around(Learner.validate)
     for name in ("_predict", "_final_scores", "evaluation"):
-        setattr(job, name, evaluation.around(getattr(job, name)))
+        setattr(whole, name, evaluation.around(getattr(whole, name)))
     job.measure = profile.around(job.measure)
     with everything.counting():
         code = job.main()

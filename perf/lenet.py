@@ -29,9 +29,9 @@ from benchmark.data import datasets
 from benchmark.run import DataSpec, Run
 from benchmark.training.data import Normalize, PreparedData, batches, epoch_order, load
 from benchmark.training.evaluate import predict
-from benchmark.training.job import make_model, set_up
 from benchmark.training.loop import train
 from benchmark.training.metrics import scores
+from benchmark.training.outset import make_model, set_up
 from perf.sides import Figure, Side, finish, parser
 
 FASHION_MNIST = DataSpec("torchvision", name="FashionMNIST", val_fraction=1 / 60)

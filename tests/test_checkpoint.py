@@ -30,11 +30,12 @@ from benchmark.training.checkpoints import Checkpoints, clear
 from benchmark.training.data import Normalize, batches, load
 from benchmark.training.evaluate import predict
 from benchmark.training.failures import Stopped, describe_failure
-from benchmark.training.job import EpochWriter, make_model, set_up
 from benchmark.training.learner import Learner
 from benchmark.training.loop import train
+from benchmark.training.outset import make_model, set_up
 from benchmark.training.pace import Wish
 from benchmark.training.profiling import ResourceMeter
+from benchmark.training.whole import EpochWriter
 from tests.job_support import SPEC, begin, job, quality
 from tests.night import by_day
 

@@ -21,9 +21,10 @@ from benchmark.training.best import Best
 from benchmark.training.data import Normalize, load
 from benchmark.training.diverged import Diverged
 from benchmark.training.failures import describe_failure
-from benchmark.training.job import make_model, named_tasks, set_up, work
+from benchmark.training.job import named_tasks, work
 from benchmark.training.loop import train
 from benchmark.training.metrics import scores
+from benchmark.training.outset import make_model, set_up
 from benchmark.training.places import Places
 from launch.fast_local import ENTRY
 from tests.job_support import SPEC, job, quality

@@ -323,7 +323,7 @@ def test_what_is_merged_says_what_extra_says_and_keeps_the_rest(document: Any, e
 def test_the_console_finds_in_the_log_what_the_job_prints(
     value: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from benchmark.training.job import EpochWriter
+    from benchmark.training.whole import EpochWriter
 
     metrics = {"train/loss": value, "val/accuracy": value / 2, "val/log_loss": value * 3, "cost/train_seconds": 9.0}
     EpochWriter(RunDir(tmp_path / "кот #1"))(Event(3, 30, 0.0, metrics))

@@ -30,7 +30,6 @@ from benchmark.training.checkpoints import Checkpoints, NoCheckpoints
 from benchmark.training.data import load
 from benchmark.training.groups import layer_scales, parameter_groups
 from benchmark.training.heads import in_head
-from benchmark.training.job import EpochWriter, train_and_test
 from benchmark.training.learner import Learner
 from benchmark.training.loop import train
 from benchmark.training.memory import Parts
@@ -41,6 +40,7 @@ from benchmark.training.pace import Pace
 from benchmark.training.profiling import ResourceMeter
 from benchmark.training.stopping import Bell
 from benchmark.training.team import Alone
+from benchmark.training.whole import EpochWriter, train_and_test
 from tests.job_support import begin, job, quality
 from tests.tuning_support import GREY, MODEL, SPEC, Bench
 
@@ -260,7 +260,7 @@ class Counting:
             next(iter(model.children())).register_forward_pre_hook(self.count)
             return model
 
-        monkeypatch.setattr("benchmark.training.job.make_model", counted)
+        monkeypatch.setattr("benchmark.training.whole.make_model", counted)
 
     def count(self, module: nn.Module, given: tuple[Tensor, ...]) -> None:
         self.images += len(given[0]) if given[0].device.type == "cpu" else 0

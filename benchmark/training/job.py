@@ -27,43 +27,32 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
 import torch.utils.serialization
-from safetensors.torch import save
 from torch import nn
 
 from benchmark.failpoints import reach
-from benchmark.plugins import labels
-from benchmark.records import Event, Failure, Predictions, Result
+from benchmark.records import Failure
 from benchmark.run import Run
-from benchmark.rundir import RunDir, atomic
+from benchmark.rundir import RunDir
 from benchmark.training import clock
-from benchmark.training.added import added_scores, plugins_of
-from benchmark.training.checkpoints import Checkpoints, Following, clear
-from benchmark.training.data import Normalize, PreparedData, Split, load
-from benchmark.training.environment import environment
-from benchmark.training.evaluate import evaluation, predict_together
+from benchmark.training.checkpoints import clear
+from benchmark.training.data import PreparedData, load
 from benchmark.training.failures import SECONDARY, DataMismatch, Paused, Stopped, describe_failure
-from benchmark.training.features import Learning, probe
 from benchmark.training.lifeline import SESSION, tie_worker
-from benchmark.training.loop import Trained, train
-from benchmark.training.macs import count_macs
 from benchmark.training.memory import Parts, with_room
-from benchmark.training.metrics import Scores, scores
-from benchmark.training.models import architecture
-from benchmark.training.outset import choose_device, make_model, make_normalize, pretrain, set_up, shape
+from benchmark.training.outset import choose_device, make_model, set_up, shape
 from benchmark.training.pace import Pace
 from benchmark.training.places import Places
-from benchmark.training.profiling import ResourceMeter, profile, together
+from benchmark.training.profiling import profile
 from benchmark.training.recording import print_error, write_failure
 from benchmark.training.stopping import Bell
 from benchmark.training.team import Alone, Team, is_member, team_of
 from benchmark.training.torchrun import Word, train_together
-from benchmark.weights import sha256
+from benchmark.training.whole import log, train_and_test
 
 TASKS = ("train", "profile")
 PROFILE_SECONDS, LEAST_PROFILE, PROFILE_SHARE = 1.5, 0.2, 0.03
@@ -136,69 +125,6 @@ def work(
     return None
 
 
-def train_and_test(
-    parts: Parts,
-    data: PreparedData,
-    device: torch.device,
-    team: Team,
-    pace: Pace,
-    weights: Path | None = None,
-    until: int | None = None,
-) -> nn.Module:
-    """Trains, from the last checkpoint on, tests once, and writes ``result.json`` after all that belongs to it.  In a
-    team only the first process writes.
-
-    Args:
-        weights: where the weights of a pretrained model lie.
-        until: see :func:`benchmark.training.loop.train`.
-
-    Returns:
-        the network with the weights of the best epoch.
-    """
-    started, run, rundir = clock.now(), parts.fitting, parts.rundir
-    with ResourceMeter(device) as meter:
-        model, normalize = make_model(run, data, device), make_normalize(run, data, device)
-        pretrain(run, model, weights)
-        leads = team.rank == 0
-        found = probe(run, model, data, normalize, log)
-        checkpoints = Checkpoints.of(rundir, run.run_id, device, meter, log) if leads else None
-        tell = EpochWriter(rundir) if leads else _tell_nobody
-        learning = found or Learning(run, data, model, normalize)
-        keeper = Following(team, checkpoints, pace)
-        trained = train(learning.run, learning.data, learning.model, learning.normalize, tell, keeper, team, until)
-        model.requires_grad_(True)  # of a frozen backbone: a speed is measured of training all
-        predictions = {
-            name: _predict(run, learning.model, split, learning.normalize, team)
-            for name, split in _tested(learning.data)
-        }
-        if leads:
-            final = _final_scores(predictions, data.classes)
-            facts = _facts(model, trained, *shape(data))
-    cost = together(team.gather(meter.values))
-    if not leads:
-        return model
-    _write_files(rundir, model, predictions, data.classes)
-    result = Result(
-        run_id=parts.run.run_id,
-        metrics={**final.values, **facts, **cost},
-        undefined=final.undefined,
-        best_epoch=trained.best_epoch,
-        epochs=trained.epochs,
-        started=started,
-        finished=clock.now(),
-        architecture=architecture(run.model, run.model_args),
-        environment=environment(device, labels(plugins_of(run))),
-        notes=(*parts.note, *_notes(run, trained), *final.notes),
-        weights=sha256(rundir.model),
-    )
-    reach("job.evaluated")
-    rundir.write_result(result)
-    reach("job.finished")
-    clear(rundir)
-    log(f"done: test accuracy {final.values['test/accuracy']:.4f}")
-    return model
-
-
 def measure(
     run: Run, model: nn.Module, data: PreparedData, device: torch.device, seconds: float
 ) -> dict[str, float | None]:
@@ -212,11 +138,6 @@ def measure(
         device=device,
         seconds=seconds,
     )
-
-
-def log(line: str) -> None:
-    """Standard output is the log of the attempt."""
-    print(line, flush=True)
 
 
 def _is_done(places: Places) -> bool:
@@ -270,72 +191,6 @@ def _profile(run: Run, model: nn.Module, data: PreparedData, device: torch.devic
         rundir.write_profile(measure(run, model, data, device, seconds))
     except (RuntimeError, MemoryError, OSError):
         traceback.print_exc()
-
-
-def _facts(model: nn.Module, trained: Trained, size: int, channels: int) -> dict[str, float]:
-    return {
-        "model/parameters": float(sum(each.numel() for each in model.parameters())),
-        "model/macs": float(count_macs(model, size, channels)),
-        "cost/train_seconds": trained.seconds,
-        "cost/train_images_per_second": trained.images / max(trained.seconds, 1e-9),
-    }
-
-
-@dataclass(frozen=True)
-class EpochWriter:
-    """Writes each epoch to ``events.jsonl`` and a line of it to the log."""
-
-    rundir: RunDir
-
-    def __call__(self, event: Event) -> None:
-        self.rundir.append_event(event)
-        reach("job.epoch")
-        shown = ("train/loss", "val/accuracy", "val/log_loss", "cost/train_seconds")
-        numbers = " ".join(f"{name}={event.metrics.get(name):.4g}" for name in shown)
-        log(f"epoch {event.epoch} {numbers}")
-
-
-def _tell_nobody(event: Event) -> None:
-    """The first process tells of an epoch."""
-
-
-def _tested(data: PreparedData) -> Iterator[tuple[str, Split]]:
-    yield "val", data.val
-    yield "test", data.test
-
-
-def _predict(run: Run, model: nn.Module, split: Split, normalize: Normalize, team: Team) -> Predictions:
-    log_probs = predict_together(run, model, split, normalize, team)
-    return Predictions(split.ids, split.labels.numpy(), log_probs)
-
-
-def _final_scores(predictions: Mapping[str, Predictions], classes: tuple[str, ...]) -> Scores:
-    """Every metric of every split, under its section's name."""
-    found = [
-        some.under(section)
-        for section, each in predictions.items()
-        for some in (scores(each.labels, each.log_probs, classes), added_scores(each.labels, each.log_probs))
-    ]
-    return Scores(
-        {name: value for each in found for name, value in each.values.items()},
-        {name: reason for each in found for name, reason in each.undefined.items()},
-        tuple(note for each in found for note in each.notes),
-    )
-
-
-def _write_files(
-    rundir: RunDir, model: nn.Module, predictions: Mapping[str, Predictions], classes: tuple[str, ...]
-) -> None:
-    rundir.write_predictions(predictions, classes)
-    drawn = {name: evaluation(each.labels, each.log_probs, classes) for name, each in predictions.items()}
-    rundir.write_evaluation(drawn, classes)
-    with atomic(rundir.model) as file:
-        file.write(save({name: each.contiguous() for name, each in model.state_dict().items()}))
-
-
-def _notes(run: Run, trained: Trained) -> tuple[str, ...]:
-    stopped = trained.epochs < run.epochs
-    return (f"stopped early after epoch {trained.epochs} of {run.epochs}",) if stopped else ()
 
 
 if __name__ == "__main__":
