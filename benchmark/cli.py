@@ -146,6 +146,7 @@ def plan(
     """
     from benchmark import words
     from benchmark.planned import planned, probing
+    from benchmark.searching import outlook
 
     found = planned(experiment, settings, results, only, probing(_tell_probes) if probe else None)
     forecast, total = found.plan.forecast(), found.estimate()
@@ -156,12 +157,12 @@ def plan(
                   "seconds": forecast.seconds(c.run), "hyperparameters": c.run.hyperparameters, **sent(c.run)}
                  for c in found.cells]  # fmt: skip
         document = dataclasses.asdict(total) if total else None
-        name, search = found.plan.experiment.name, found.plan.experiment.trials
-        print_json({"experiment": name, "cells": cells, "forecast": document, **search})
+        name = found.plan.experiment.name
+        print_json({"experiment": name, "cells": cells, "forecast": document, **outlook(found.plan)})
         return
     for line in words.plan_lines(found.cells, found.names, forecast):
         click.echo(line)
-    for line in (words.plan_summary(found.cells, total), *words.trials(found.plan.experiment)):
+    for line in (words.plan_summary(found.cells, total), *words.search(outlook(found.plan))):
         click.echo(line)
     if any(cell.state == "new" for cell in found.cells):
         run, status = (words.command(experiment, settings, verb) for verb in ("run", "status"))

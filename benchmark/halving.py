@@ -97,6 +97,20 @@ class Halving:
         ]
         self._of = {run.run_id: each for group in self._groups for each in group for run in each.runs}
 
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """How many all runs together will train, and how many they would without a search; exact where all of a data
+        set have equally many and none fails."""
+        trained = whole = 0.0
+        for group in self._groups:
+            for each in group:
+                left, before = len(group), 0
+                for rung in each.rungs:
+                    trained += len(each.runs) * (rung - before) * left / len(group)
+                    left, before = math.ceil(left / self._reduction), rung
+                whole += len(each.runs) * each.rungs[-1]
+        return round(trained), round(whole)
+
     def until(self, run: Run) -> int | None:
         """After which epoch the run is to pause; ``None``: it may go to its end."""
         found = self._of.get(run.run_id)

@@ -7,8 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchmark.config.experiment import SearchSettings
 from benchmark.halving import Curve, Decision, Halving
 from benchmark.journal import Journal, Outcome
+from benchmark.plan import Plan
 from benchmark.run import Run
 from benchmark.rundir import BrokenFile, RunDir
+
+
+def outlook(plan: Plan) -> dict[str, dict[str, int]]:
+    """For programs, what an experiment's search comes to: trials that are chosen, or epochs that will be trained in
+    all, and ``of`` how many; nothing without a search, or at its end."""
+    search, space = plan.experiment.search, plan.experiment.space
+    if space:
+        return {"search": {"trials": len(space.tried), "of": search.trials}}
+    if search.strategy != "halving" or all(cell.state != "new" for cell in plan.cells):
+        return {}
+    epochs, whole = Halving(plan.runs, search.metric, search.reduction).epochs
+    return {"search": {"epochs": epochs, "of": whole}}
 
 
 class Searching:

@@ -44,7 +44,7 @@ from benchmark.publishing import Publishing, patience
 from benchmark.reporting import Summary
 from benchmark.run import Run
 from benchmark.rundir import atomic
-from benchmark.searching import Searching
+from benchmark.searching import Searching, outlook
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
 from benchmark.timing import Experience
 
@@ -154,7 +154,7 @@ class Session:
         places = {self.found.plan.directory, *([store.absolute().parent] if store else [])}
         told = [told for place in sorted(places) if (told := network_disk.caution(place))]
         unknown = [packing.UNKNOWN] if self._packs_nothing else []
-        return [*words.trials(self.found.plan.experiment), *told, *unknown]
+        return [*words.search(outlook(self.found.plan)), *told, *unknown]
 
     @property
     def _packs_nothing(self) -> bool:

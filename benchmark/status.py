@@ -13,6 +13,7 @@ from benchmark.plan import Plan
 from benchmark.planned import planned
 from benchmark.reporting import Summary
 from benchmark.run import Run
+from benchmark.searching import outlook
 from launch.living import is_under_way
 
 
@@ -25,15 +26,16 @@ def status(path: Path | None, settings: Sequence[str], results: Path) -> Summary
     found = planned(path, settings, results)
     counts = Counter(cell.state for cell in found.plan.cells)
     running = list(_running(found.plan))
-    experiment = found.plan.experiment
-    lines = [words.counts(found.plan.cells), *words.trials(experiment)]
+    search = outlook(found.plan)
+    lines = [words.counts(found.plan.cells), *words.search(search)]
     lines += (f"under way: {found.names[run.run_id]}" for run in running)
     lines += [f"failed: {found.names[c.run.run_id]}: {c.why}" for c in found.plan.cells if c.state == "failed"]
     if holder(found.plan.directory) is None:
         verb = "run" if any(cell.state == "new" for cell in found.plan.cells) else "report"
         lines.append(f"next: {words.command(path, settings, verb)}")
-    document = {"experiment": experiment.name, "states": counts, "running": [run.run_id for run in running]}
-    return Summary(tuple(lines), document | experiment.trials)
+    name = found.plan.experiment.name
+    document = {"experiment": name, "states": counts, "running": [run.run_id for run in running], **search}
+    return Summary(tuple(lines), document)
 
 
 def _running(plan: Plan) -> Iterator[Run]:

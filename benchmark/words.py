@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.catalogue import ModelFacts, Row
-from benchmark.config import Experiment
 from benchmark.estimate import Estimate
 from benchmark.forecast import Forecast
 from benchmark.metric_names import METRICS
@@ -214,12 +213,15 @@ def plan_summary(cells: Sequence[PlannedRun], found: Estimate | None) -> str:
     return f"{counts(cells)}; training: {estimate(found)}, with {found.workers} worker{'s' * (found.workers != 1)}"
 
 
-def trials(experiment: Experiment) -> list[str]:
-    """``10 of 50 trials are chosen; ...``, of a search that goes on."""
-    found = experiment.trials.get("search")
-    if found is None or found["trials"] >= found["of"]:
+def search(outlook: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """``10 of 50 trials are chosen; ...``, of a search that goes on, or which share of the epochs one will train."""
+    found = outlook.get("search")
+    if found is None or found.get("trials") == found["of"]:
         return []
-    return [f"{found['trials']} of {found['of']} trials are chosen; the others follow from what these come to"]
+    if "trials" in found:
+        return [f"{found['trials']} of {found['of']} trials are chosen; the others follow from what these come to"]
+    epochs, whole = found["epochs"], found["of"]
+    return [f"the search will train {epochs:,} of {whole:,} epochs ({epochs / whole:.0%}); the time is that of all"]
 
 
 def forecast_error(expected: Estimate, took: float) -> str:

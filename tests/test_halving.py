@@ -45,6 +45,13 @@ def test_rungs_end_with_all_epochs_and_leave_one(
     assert rungs(epochs, reduction, configurations) == expected
 
 
+@pytest.mark.parametrize(("count", "seeds", "reduction"), [(9, 1, 3), (10, 2, 3), (7, 1, 2), (2, 3, 4), (1, 2, 3)])
+def test_how_many_epochs_it_will_train_is_known_before(count: int, seeds: int, reduction: int) -> None:
+    runs = cells(count, seeds)
+    _, spent = replayed(runs, straight(runs), "val/accuracy", reduction)
+    assert Halving(runs, "val/accuracy", reduction).epochs == (spent, 9 * len(runs))
+
+
 def test_the_better_third_goes_on_at_each_rung() -> None:
     runs = cells(9)
     search = Halving(runs, "val/accuracy", 3)

@@ -76,9 +76,16 @@ def test_what_is_stopped_is_marked_and_never_ranked(searched: Command) -> None:
     assert "10 stopped early by the search" in (searched.home / "results" / "tiny" / "leaderboard.md").read_text()
     said = searched("plan", "--no-probe")
     assert "10 pruned" in said
+    assert "will train" not in said
     assert "stopped by the search after 1 of 9 epochs: val/accuracy" in said
     assert "0 to run" in searched("run")
     assert "failed" not in searched("status")
+
+
+def test_the_plan_says_how_many_epochs_will_be_trained(tmp_path: Path) -> None:
+    command = made(tmp_path, YAML + SEARCH)
+    assert "the search will train 32 of 108 epochs (30%)" in command("plan", "--no-probe")
+    assert json.loads(command("plan", "--no-probe", "--json"))["search"] == {"epochs": 32, "of": 108}
 
 
 @pytest.mark.slow

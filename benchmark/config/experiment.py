@@ -153,12 +153,6 @@ class Experiment:
     """Where the metric that ranks is named."""
 
     @property
-    def trials(self) -> dict[str, dict[str, int]]:
-        """For programs: how far a search is that chooses its trials."""
-        space = self.space
-        return {"search": {"trials": len(space.tried), "of": self.search.trials}} if space else {}
-
-    @property
     def data(self) -> tuple[DataSpec, ...]:
         """The data sets of all cells, each once, in order."""
         return tuple(dict.fromkeys(cell.run.data for cell in self.cells))
