@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from benchmark.durable import write_json
 from benchmark.prices import Prices
 from benchmark.records import SCHEMA_VERSION
-from benchmark.rundir import RunDir, read_record, write_json
+from benchmark.rundir import RunDir, read_record
 
 NAME = "bill.json"
 PARTS = 1024

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from benchmark import plugins
+from benchmark.durable import write_json
 from benchmark.families import family
 from benchmark.run import canonical_json
-from benchmark.rundir import write_json
 
 FEW = 60
 """So many models at most are described by a search that was not asked for details: about a minute, the first time."""

@@ -39,7 +39,7 @@ def diff(
     Exit codes: 0; 1 with --fail-on-regression where a configuration has regressed, is missing, has failed, or cannot
     be compared; 2 where the two are no leaderboards, or of other data.
     """
-    from benchmark.rundir import atomic
+    from benchmark.durable import atomic
     from reports.regression import diff as difference
     from reports.regression_page import document, page
     from reports.retest import Source

@@ -22,8 +22,8 @@ def lr(
     Nothing is written into the experiment; curves go to lr_range.csv and figures/lr_range.png beside its results.
     """
     from benchmark import lr_range
+    from benchmark.durable import atomic
     from benchmark.planned import planned
-    from benchmark.rundir import atomic
     from reports.figures import png_bytes
     from reports.lr_curves import lr_figure
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.boards import board as leaderboard
+from benchmark.durable import atomic
 from benchmark.planned import planned
 from benchmark.preparing import UsageProblem
-from benchmark.rundir import atomic
 from reports.comparison import Comparison, Side, compare
 from reports.leaderboard import Leaderboard
 

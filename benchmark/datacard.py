@@ -18,8 +18,8 @@ from benchmark.data import datasets, duplicates
 from benchmark.data.duplicates import Duplicates
 from benchmark.data.imageset import DataFacts, ImageSet
 from benchmark.data.splits import NAMES
+from benchmark.durable import atomic
 from benchmark.run import DataSpec
-from benchmark.rundir import atomic
 from reports.text import markdown
 
 IMBALANCED = 3.0

@@ -24,10 +24,11 @@ from benchmark.boards import board
 from benchmark.choosing import choose, label_of
 from benchmark.data import prepared
 from benchmark.described import described
+from benchmark.durable import sync_directory, write_json
 from benchmark.planned import planned
 from benchmark.preparing import Decoded, UsageProblem
 from benchmark.run import Run
-from benchmark.rundir import RunDir, sync_directory, write_json
+from benchmark.rundir import RunDir
 from benchmark.weights import sha256
 from reports.leaderboard import Entry
 

@@ -14,10 +14,10 @@ from benchmark import catalogue, config, initial
 from benchmark.data import datasets
 from benchmark.data.imageset import DataFacts
 from benchmark.datacard import DataCard
+from benchmark.durable import atomic
 from benchmark.installed import HERE, default_experiment
 from benchmark.preparing import UsageProblem
 from benchmark.run import DataSpec
-from benchmark.rundir import atomic
 from benchmark.timing import Experience
 from launch import cores
 

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import weights
+from benchmark.durable import atomic
 from benchmark.labels import labels
 from benchmark.planned import Found
 from benchmark.preparing import Decoded
 from benchmark.run import Run
-from benchmark.rundir import atomic
 
 BELOW_LOWEST = 10.0
 """The rate that is suggested is so many times smaller than that of the lowest loss, where the loss still falls."""

@@ -21,11 +21,12 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
+from benchmark.durable import atomic
 from benchmark.mlflow_documents import FOLDER, SIZES, BadDocument, parse
 from benchmark.mlflow_store import TrackingError
 from benchmark.records import SCHEMA_VERSION, Event
 from benchmark.records import Evaluation as SplitEvaluation
-from benchmark.rundir import RunDir, atomic
+from benchmark.rundir import RunDir
 
 if TYPE_CHECKING:
     from benchmark.mlflow_reading import Reader

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from benchmark.rundir import write_json
+from benchmark.durable import write_json
 
 HOST = "127.0.0.1"
 PATIENCE_SECONDS = 2.0

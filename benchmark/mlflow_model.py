@@ -26,9 +26,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from benchmark.durable import write_json
 from benchmark.mlflow_store import TrackingError
 from benchmark.run import Run
-from benchmark.rundir import BrokenFile, RunDir, write_json
+from benchmark.rundir import BrokenFile, RunDir
 from benchmark.tracking import connect, reported
 from benchmark.training.data import PreparedData, load
 from benchmark.training.outset import set_up

@@ -20,8 +20,8 @@ from typing import Any
 from benchmark import weights
 from benchmark.catalogue import CatalogueError
 from benchmark.data.datacache import locked, writing
+from benchmark.durable import write_json
 from benchmark.run import canonical_json
-from benchmark.rundir import write_json
 from benchmark.weights import WeightsFacts, WeightsSpec
 
 VERSION = 1

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.durable import write_json
 from benchmark.profiles import here
 from benchmark.run import DataSpec, Run, canonical_json
-from benchmark.rundir import write_json
 
 PROBING_SECONDS = 60.0
 """For all probes of a plan; what is not measured by then has a coarser forecast."""

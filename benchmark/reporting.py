@@ -91,7 +91,7 @@ def _answers(board: Leaderboard, limits: tuple[Limit, ...]) -> list[dict[str, An
 
 
 def _put(board: Leaderboard, directory: Path, readme: Path) -> None:
-    from benchmark.rundir import atomic
+    from benchmark.durable import atomic
     from reports.exhibit import exhibits
     from reports.readme import BadMarkers, block, replaced
 

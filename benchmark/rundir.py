@@ -18,12 +18,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import secrets
 import shutil
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from zipfile import ZIP_STORED, BadZipFile, is_zipfile
@@ -31,6 +29,7 @@ from zipfile import ZIP_STORED, BadZipFile, is_zipfile
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.durable import atomic, flush, write_json
 from benchmark.plainfile import opened
 from benchmark.records import SCHEMA_VERSION, Evaluation, Event, Failure, Predictions, Result, check_numbers
 from benchmark.run import Run
@@ -174,7 +173,7 @@ class RunDir:
         with os.fdopen(handle, "ab") as file:
             file.truncate(_whole_lines(self.events_path))
             file.write(json.dumps(dataclasses.asdict(event)).encode() + b"\n")
-            _flush(file)
+            flush(file)
 
     def events_stamp(self) -> tuple[int, int] | None:
         """Changes with the epochs: to look at it costs less than to read them."""
@@ -263,47 +262,6 @@ class RunDir:
             return metrics
         except (KeyError, TypeError, ValueError) as error:
             raise BrokenFile(f"{path}: not a profile: {error}") from error
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that appears under ``path`` whole when the block ends, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            _flush(file)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
-
-
-def write_json(path: Path, document: Any, indent: int | None = 1) -> None:
-    """Writes ``document``, and the dataclasses in it, as JSON, atomically; without ``indent`` faster, and in one line.
-
-    Raises:
-        ValueError: it holds NaN or an infinity, for which JSON has no word.
-    """
-    text = json.dumps(document, indent=indent, allow_nan=False, ensure_ascii=False, default=vars)
-    with atomic(path) as file:
-        file.write(text.encode() + b"\n")
-
-
-def sync_directory(path: Path) -> None:
-    """Makes the names in a directory survive a loss of power."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _flush(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _whole_lines(path: Path) -> int:

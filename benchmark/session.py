@@ -31,6 +31,7 @@ from benchmark.concluding import ENVIRONMENT, best, closing, exit_code
 from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
+from benchmark.durable import atomic
 from benchmark.estimate import Estimate
 from benchmark.forecast import spent
 from benchmark.inspecting import write_cards
@@ -43,7 +44,6 @@ from benchmark.presenting import Presenting, import_libraries, publisher_of
 from benchmark.publishing import Publishing, patience
 from benchmark.reporting import Summary
 from benchmark.run import Run
-from benchmark.rundir import atomic
 from benchmark.searching import Searching, outlook
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
 from benchmark.timing import Experience

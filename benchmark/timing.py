@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.durable import write_json
 from benchmark.effort import Basis, Effort
 from benchmark.probes import Probe
 from benchmark.profiles import here
 from benchmark.run import canonical_json
-from benchmark.rundir import write_json
 
 KEPT = 100
 """The latest so many runs of each kind count."""

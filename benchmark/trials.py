@@ -17,13 +17,14 @@ from benchmark import proposing
 from benchmark.config.experiment import SearchSettings
 from benchmark.config.sampling import Shares
 from benchmark.config.space import Space
+from benchmark.durable import write_json
 from benchmark.halving import best
 from benchmark.journal import Journal
 from benchmark.metric_names import METRICS
 from benchmark.plan import Plan
 from benchmark.preparing import UsageProblem
 from benchmark.run import Run
-from benchmark.rundir import BrokenFile, write_json
+from benchmark.rundir import BrokenFile
 
 FILE = "trials.json"
 

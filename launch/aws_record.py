@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from benchmark.rundir import BrokenFile, RunDir, write_json
+from benchmark.durable import write_json
+from benchmark.rundir import BrokenFile, RunDir
 
 FILE, END = "training_job.json", "training_job.ended"
 PACKS = "packs"

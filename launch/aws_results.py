@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import rundir
+from benchmark.durable import atomic, sync_directory
 from benchmark.failpoints import reach
-from benchmark.rundir import BrokenFile, RunDir, atomic, sync_directory
+from benchmark.rundir import BrokenFile, RunDir
 from launch import aws_clients
 from launch.aws_clients import Clients
 from launch.aws_outcome import Description

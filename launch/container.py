@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from benchmark.rundir import write_json
+from benchmark.durable import write_json
 from launch import containers
 
 FILE = "request.json"

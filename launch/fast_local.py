@@ -10,8 +10,9 @@ from typing import Literal
 
 from benchmark import weights
 from benchmark.data.datacache import cache_directory
+from benchmark.durable import atomic
 from benchmark.run import Run
-from benchmark.rundir import RunDir, atomic
+from benchmark.rundir import RunDir
 from launch import Job
 from launch.attempts import is_locked
 from launch.gpus import VISIBLE, Gpus, on_gpu

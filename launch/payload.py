@@ -18,6 +18,7 @@ from benchmark import plugins
 HOME = Path(__file__).resolve().parent.parent
 CODE = (
     "benchmark/__init__.py",
+    "benchmark/durable.py",
     "benchmark/failpoints.py",
     "benchmark/machine.py",
     "benchmark/metric_names.py",

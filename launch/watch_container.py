@@ -26,9 +26,10 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmark import rundir
+from benchmark.durable import sync_directory
 from benchmark.failpoints import reach
 from benchmark.records import NO_SPACE, Failure, FailureKind
-from benchmark.rundir import RunDir, sync_directory
+from benchmark.rundir import RunDir
 from launch import containers, payload
 from launch.container import OUTPUTS, Request, clear, workplaces
 from launch.containers import End

@@ -11,8 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmark.durable import atomic
 from benchmark.failpoints import reach
-from benchmark.rundir import atomic
 from reports import html
 from reports.documents import document, json_text, table_text
 from reports.exhibit import exhibits

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import re
+import secrets
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,11 +22,12 @@ import torch
 from benchmark import plainfile
 from benchmark.data.datacache import DataError
 from benchmark.data.datasets import prepare
+from benchmark.durable import write_json
 from benchmark.lock import exclusive
 from benchmark.mlflow_evidence import BadDocument, check_predictions
 from benchmark.records import Event
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import BrokenFile, RunDir, write_json
+from benchmark.rundir import BrokenFile, RunDir
 from benchmark.training import checkpoint, portable
 from benchmark.training.data import load
 from launch.attempts import locked
@@ -242,11 +244,9 @@ def test_a_file_in_the_making_has_a_name_that_nobody_can_foresee(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever guesses it makes the write fail, and no more."""
-    from benchmark import rundir
-
     victim = tmp_path / "victim"
     victim.write_text("precious\n")
-    monkeypatch.setattr(rundir.secrets, "token_hex", lambda count: "0" * 2 * count)
+    monkeypatch.setattr(secrets, "token_hex", lambda count: "0" * 2 * count)
     (tmp_path / ".x.json.00000000").symlink_to(victim)
     with pytest.raises(FileExistsError):
         write_json(tmp_path / "x.json", {})

@@ -22,6 +22,7 @@ from benchmark.config.data_keys import _keys
 from benchmark.config.experiment import LaunchSettings
 from benchmark.plugins import PluginError
 from launch import ModeError, payload
+from tests.docker_support import CONTAINERS
 from tests.test_cli import Command
 from tests.test_launch import wait_for
 
@@ -113,6 +114,26 @@ def test_an_installed_package_brings_a_network_a_metric_and_data(command: Comman
     markdown = (command.home / "results" / "tiny" / "leaderboard.md").read_text()
     assert "brier" in markdown.lower()
     assert "2 done" in command("plan", "--no-probe")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("words", [pytest.param(["run", "--mode", "local"], marks=CONTAINERS), ["rehearse"]], ids=str)
+def test_it_works_the_same_in_containers_and_training_jobs(words: list[str], command: Command) -> None:
+    command("run")
+    found = [{"quality": quality(each), "plugins": each["environment"]["plugins"]} for each in results(command.home)]
+    assert len(found) == 2
+    (command.home / "results").rename(command.home / "here")
+    command(*words)
+    there = next(each for each in (command.home / "results", command.home / "rehearsal") if each.exists())
+    assert found == [{"quality": quality(each), "plugins": each["environment"]["plugins"]} for each in results(there)]
+
+
+def results(place: Path) -> list[dict[str, Any]]:
+    return [json.loads(each.read_text()) for each in sorted(place.rglob("runs/*/result.json"))]
+
+
+def quality(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result["metrics"].items() if not name.startswith("cost/")}
 
 
 @pytest.mark.slow

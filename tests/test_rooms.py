@@ -25,7 +25,9 @@ EXCEPTIONS = {
     "launch/train_models.py": "benchmark.training*",  # the entry script, in the job
     "benchmark/data/s3.py": "launch*",  # who speaks with S3 lives there
 }
-GROUND = ("run", "records", "rundir", "plugins", "plainfile", "failpoints", "metric_names", "weights", "machine")
+GROUND = (
+    "run", "records", "durable", "rundir", "plugins", "plainfile", "failpoints", "metric_names", "weights", "machine",
+)  # fmt: skip
 ALLOWED = {*(f"benchmark.{name}" for name in GROUND), "benchmark.data.imageset", "benchmark.data.datacache"}
 """The data's two are there for a type's name, and for where the cache lies."""
 

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.durable import atomic, write_json
 from benchmark.records import CalibrationBin, ClassMetrics, Evaluation, Event, Failure, Predictions, Result, RocCurve
 from benchmark.run import DataSpec, Run
-from benchmark.rundir import BrokenFile, RunDir, atomic, write_json
+from benchmark.rundir import BrokenFile, RunDir
 
 RUN = Run(DataSpec("digits"), "lenet5", data_digest="0" * 64, image_size=28, channels=1)
 RESULT = Result(RUN.run_id, {"test/accuracy": 0.5, "test/top5_accuracy": None}, {"test/top5_accuracy": "few classes"},

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmark.rundir import RunDir
+from tests.docker_support import CONTAINERS
 from tests.test_cli import Command
 from tests.test_launch import wait_for
 
@@ -22,6 +23,10 @@ matrix: {lr: [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3], seed: [0, 1]}
 launch: {workers: 2, profile: false}
 """
 SEARCH = "search: {strategy: halving, reduction: 3}\n"
+CHOSEN = (
+    YAML.replace("[1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]", "{log: [1e-5, 1e-1]}").replace("epochs: 9", "epochs: 3")
+    + "search: {strategy: optuna, trials: 5, startup: 2, batch: 2}\n"
+)
 
 
 def made(home: Path, text: str) -> Command:
@@ -32,11 +37,13 @@ def made(home: Path, text: str) -> Command:
 
 def quality(command: Command) -> dict[str, dict[str, float]]:
     """Run id -> what it measured, without times, of the runs that have a result."""
-    found = {}
-    for path in (command.home / "results" / "tiny" / "runs").glob("*/result.json"):
-        metrics = json.loads(path.read_text())["metrics"]
-        found[path.parent.name] = {name: value for name, value in metrics.items() if not name.startswith("cost/")}
-    return found
+    found = (command.home / "results" / "tiny" / "runs").glob("*/result.json")
+    return {path.parent.name: _values(path.parent) for path in found}
+
+
+def _values(rundir: Path) -> dict[str, float]:
+    metrics = json.loads((rundir / "result.json").read_text())["metrics"]
+    return {name: value for name, value in metrics.items() if not name.startswith("cost/")}
 
 
 def epochs(command: Command) -> dict[str, int]:
@@ -105,6 +112,20 @@ def test_a_killed_search_decides_the_same_when_it_goes_on(whole: Command, search
     command("run")
     assert quality(command) == quality(searched)
     assert epochs(command) == epochs(searched)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("words", [pytest.param(["run", "--mode", "local"], marks=CONTAINERS), ["rehearse"]], ids=str)
+@pytest.mark.parametrize("strategy", ["halving", "optuna"])
+def test_containers_and_training_jobs_find_the_same(words: list[str], strategy: str, tmp_path: Path) -> None:
+    text = YAML + SEARCH if strategy == "halving" else CHOSEN
+    here, there = made(tmp_path / "here", text), made(tmp_path / "there", text)
+    here("run")
+    there(*words)
+    (place,) = there.home.glob("**/tiny/runs")
+    assert quality(here)
+    assert {path.parent.name for path in place.glob("*/result.json")} == set(quality(here))
+    assert {name: _values(place / name) for name in quality(here)} == quality(here)
 
 
 @pytest.mark.nightly

@@ -23,8 +23,8 @@ from benchmark.data.datacache import DataError, cache_directory, locked, replaci
 from benchmark.data.firstlook import Wanted
 from benchmark.data.folder import FileImages
 from benchmark.data.imageset import DataFacts, ImageSet
+from benchmark.durable import write_json
 from benchmark.run import DataSpec, canonical_json
-from benchmark.rundir import write_json
 
 __all__ = ["DataError", "DataFacts", "Wanted", "cache_directory", "inspect", "prepare"]
 

@@ -27,7 +27,7 @@ from benchmark.data.datacache import DataError, locked, replacing, writing
 from benchmark.data.layout import printable
 from benchmark.data.rows import Joined
 from benchmark.data.splits import NAMES, Assignment, Labels
-from benchmark.rundir import sync_directory, write_json
+from benchmark.durable import sync_directory, write_json
 
 EXPORT_VERSION = 2
 """Raised when the format changes, or when something else is made of the same files."""

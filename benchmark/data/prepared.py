@@ -33,7 +33,7 @@ from benchmark.data.imageset import DataFacts, ImageSet
 from benchmark.data.rows import Joined
 from benchmark.data.shards import Stored
 from benchmark.data.telling import counted
-from benchmark.rundir import sync_directory, write_json
+from benchmark.durable import sync_directory, write_json
 
 PREPARED_VERSION = 2
 """Raised when the files' format or the pixels made from the same image change."""

@@ -33,8 +33,8 @@ from benchmark.data.images import Pixels
 from benchmark.data.imageset import ImageSet
 from benchmark.data.layout import SUFFIXES, UNREAD, is_visible
 from benchmark.data.telling import counted
+from benchmark.durable import write_json
 from benchmark.run import DataSpec
-from benchmark.rundir import write_json
 
 if TYPE_CHECKING:
     from launch.aws_objects import Objects, Stored

@@ -19,8 +19,9 @@ from typing import Protocol
 
 import torch
 
+from benchmark.durable import atomic
 from benchmark.failpoints import reach
-from benchmark.rundir import BrokenFile, RunDir, atomic
+from benchmark.rundir import BrokenFile, RunDir
 from benchmark.training import checkpoint
 from benchmark.training.checkpoint import Checkpoint, Saved
 from benchmark.training.environment import versions

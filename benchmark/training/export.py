@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from benchmark.data.datacache import DataError
+from benchmark.durable import write_json
 from benchmark.run import Run
-from benchmark.rundir import BrokenFile, RunDir, write_json
+from benchmark.rundir import BrokenFile, RunDir
 from benchmark.training import agreement
 from benchmark.training.agreement import Agreement
 from benchmark.training.data import PreparedData, load

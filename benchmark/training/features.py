@@ -29,8 +29,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from benchmark.durable import atomic
 from benchmark.run import Run, canonical_json
-from benchmark.rundir import atomic
 from benchmark.training.data import Normalize, PreparedData, Split, batches
 from benchmark.training.environment import cpu_name, versions
 from benchmark.training.heads import head_modules

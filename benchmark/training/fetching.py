@@ -23,7 +23,7 @@ from typing import IO
 from safetensors.torch import save
 from torch import nn
 
-from benchmark.rundir import atomic
+from benchmark.durable import atomic
 from benchmark.training import models, statedict, timm_models, torchvision_models
 from benchmark.training.pretrained import fill, named_for
 from benchmark.training.statedict import Tensors, WeightsError

@@ -18,8 +18,9 @@ from typing import TypeVar
 
 import torch
 
+from benchmark.durable import atomic
 from benchmark.run import Run
-from benchmark.rundir import RunDir, atomic
+from benchmark.rundir import RunDir
 from benchmark.training.failures import is_out_of_memory
 
 REMEMBERED = "parts"

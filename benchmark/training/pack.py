@@ -32,9 +32,10 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from benchmark.durable import atomic, write_json
 from benchmark.machine import out_of_memory_kills
 from benchmark.records import NO_SPACE, Failure
-from benchmark.rundir import OUTPUTS, BrokenFile, RunDir, atomic, write_json
+from benchmark.rundir import OUTPUTS, BrokenFile, RunDir
 from benchmark.training.lifeline import tie
 from benchmark.training.places import Places
 

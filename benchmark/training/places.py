@@ -44,7 +44,7 @@ class Places:
         return self.message.parent / "ranks"
 
     def remove_unfinished(self) -> None:
-        """What a killed attempt had written under a temporary name (``benchmark.rundir.atomic``)."""
+        """What a killed attempt had written under a temporary name (``benchmark.durable.atomic``)."""
         finals = [self.rundir.path / name for name in OUTPUTS]
         for final in (*finals, self.rundir.model, self.rundir.checkpoint / "epoch-*.pt"):
             for each in final.parent.glob(f".{final.name}.*"):

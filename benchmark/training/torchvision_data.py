@@ -18,7 +18,7 @@ import numpy as np
 from benchmark.data import child
 from benchmark.data.exports import times, write
 from benchmark.data.vision_sets import DATASETS
-from benchmark.rundir import write_json
+from benchmark.durable import write_json
 from benchmark.training import torchvision_found
 from benchmark.training.torchvision_classes import common_classes
 from benchmark.training.torchvision_samples import arrays_of, files_of, is_of_files, labels_of

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from benchmark.data.datacache import DataError
-from benchmark.rundir import atomic
+from benchmark.durable import atomic
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 HARMLESS = {

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from benchmark.durable import atomic
 from benchmark.failpoints import reach
 from benchmark.plugins import labels
 from benchmark.records import Event, Predictions, Result
 from benchmark.run import Run
-from benchmark.rundir import RunDir, atomic
+from benchmark.rundir import RunDir
 from benchmark.training import clock
 from benchmark.training.added import added_scores, plugins_of
 from benchmark.training.checkpoints import Checkpoints, Following, clear

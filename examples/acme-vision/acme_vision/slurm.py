@@ -23,9 +23,10 @@ from typing import Any, Self
 
 import submitit
 
+from benchmark.durable import atomic
 from benchmark.records import Failure, FailureKind
 from benchmark.run import Run
-from benchmark.rundir import RunDir, atomic
+from benchmark.rundir import RunDir
 from launch import Job, JobState
 from launch.attempts import is_locked, locked
 from launch.fast_local import ENTRY, job_environment
