@@ -19,7 +19,7 @@ CODES = {
     "benchmark.catalogue:CatalogueError": 3,
     "benchmark.plugins:PluginError": 3,
     "benchmark.lock:Busy": 3,
-    "benchmark.journal:JournalError": 3,
+    "benchmark.journal_file:JournalError": 3,
     "benchmark.mlflow_store:TrackingError": 3,
     "benchmark.rundir:BrokenFile": 3,
     "sqlite3:Error": 3,

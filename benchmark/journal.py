@@ -10,54 +10,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from benchmark import journal_file
+from benchmark.journal_file import JournalError, transaction, understood
 from benchmark.records import Failure, Result, check_numbers
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE runs (
-    run_id TEXT PRIMARY KEY,
-    configuration_id TEXT NOT NULL,
-    document TEXT NOT NULL,
-    uuid TEXT NOT NULL,
-    position INTEGER,          -- order in the current plan; NULL: no longer in the YAML
-    mlflow_run_id TEXT,
-    published TEXT             -- digest of what MLflow has committed; NULL: not yet
-);
-CREATE TABLE attempts (
-    run_id TEXT NOT NULL REFERENCES runs,
-    number INTEGER NOT NULL,
-    started REAL NOT NULL,
-    ended REAL,
-    failure TEXT,              -- JSON; NULL with `ended`: it succeeded or was interrupted
-    PRIMARY KEY (run_id, number)
-);
-CREATE TABLE outcomes (        -- the result index
-    run_id TEXT PRIMARY KEY REFERENCES runs,
-    status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
-    document TEXT NOT NULL,    -- JSON of the Result or the Failure
-    profile TEXT NOT NULL,
-    recorded REAL NOT NULL
-);
-CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
-
-
-class JournalError(Exception):
-    """The journal cannot be opened, or is of another version."""
+__all__ = ["Journal", "JournalError", "Outcome", "Publication", "is_unbilled"]
 
 
 @dataclass(frozen=True)
@@ -101,14 +69,7 @@ class Journal:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self._path = directory / "journal.db"
-        try:
-            self._db = sqlite3.connect(self._path, isolation_level=None, timeout=30)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._migrate()
-        except sqlite3.DatabaseError as error:
-            raise JournalError(_told(self._path, error)) from error
+        self._db = journal_file.to_write(self._path)
 
     @classmethod
     @contextmanager
@@ -123,30 +84,8 @@ class Journal:
         """
         journal = cls.__new__(cls)
         journal.directory, journal._path = directory, directory / "journal.db"
-        with ExitStack() as stack:
-            try:
-                journal._look(stack)
-                yield journal
-            except sqlite3.DatabaseError as error:
-                raise JournalError(_told(journal._path, error)) from error
-
-    def _look(self, stack: ExitStack) -> None:
-        """Opens the file, or a copy, for as long as ``stack`` does."""
-        try:
-            place = self._path if os.access(self.directory, os.W_OK) else _copied(self._path, stack)
-        except OSError as error:
-            raise JournalError(_told(self._path, error)) from error
-        self._db = sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro", isolation_level=None, timeout=30, uri=True)
-        stack.callback(lambda: self.close())
-        self._db.row_factory = sqlite3.Row
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not self._db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-            self._db.close()  # a sweep is about to begin
-            self._db = sqlite3.connect(":memory:", isolation_level=None)
-            self._db.row_factory = sqlite3.Row
-            self._migrate()
-        else:
-            self._check_version(version)
+        with journal_file.to_read(journal._path) as journal._db:
+            yield journal
 
     def close(self) -> None:
         self._db.close()
@@ -157,7 +96,7 @@ class Journal:
 
     def plan(self, runs: Iterable[Run]) -> None:
         """Makes ``runs`` the current plan, in this order; a new one gets its UUID, one that left keeps its results."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("UPDATE runs SET position = NULL")
             self._db.executemany(
                 "INSERT INTO runs (run_id, configuration_id, document, uuid, position) VALUES (?, ?, ?, ?, ?) "
@@ -171,12 +110,12 @@ class Journal:
     def planned(self) -> tuple[Run, ...]:
         """The runs of the current plan, in order."""
         rows = self._db.execute("SELECT document FROM runs WHERE position IS NOT NULL ORDER BY position")
-        with self._understood():
+        with understood(self._path):
             return tuple(Run.from_json(json.loads(row["document"])) for row in rows)
 
     def begin(self, run: Run) -> int:
         """Writes down the intent to start an attempt, before it starts: its number, from 1."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("UPDATE attempts SET ended = ? WHERE run_id = ? AND ended IS NULL", (_now(), run.run_id))
             number = self.attempts(run) + 1
             self._db.execute("DELETE FROM outcomes WHERE run_id = ?", (run.run_id,))
@@ -217,20 +156,20 @@ class Journal:
         """Enters a run's result, or its final failure, in the index; MLflow has it to be told."""
         status = "done" if isinstance(outcome, Result) else "failed"
         values = (run.run_id, status, json.dumps(dataclasses.asdict(outcome)), json.dumps(dict(profile)), _now())
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", values)
             self._db.execute("UPDATE runs SET published = NULL WHERE run_id = ?", (run.run_id,))
 
     def record_profile(self, run: Run, profile: Mapping[str, float | None]) -> None:
         """Enters the speed of a run that has an outcome, beside what it cost; MLflow has it to be told."""
-        with self._transaction():
+        with transaction(self._db):
             values = json.dumps({**self.costs(run), **profile})
             self._db.execute("UPDATE outcomes SET profile = ? WHERE run_id = ?", (values, run.run_id))
             self._db.execute("UPDATE runs SET published = NULL WHERE run_id = ?", (run.run_id,))
 
     def record_costs(self, run: Run, costs: Mapping[str, float | None]) -> None:
         """Enters what a run that has an outcome has cost, once that is known; MLflow has it to be told."""
-        with self._transaction():
+        with transaction(self._db):
             found = self._db.execute("SELECT profile FROM outcomes WHERE run_id = ?", (run.run_id,)).fetchone()
             values = json.dumps({**(json.loads(found["profile"]) if found else {}), **costs})
             self._db.execute("UPDATE outcomes SET profile = ? WHERE run_id = ?", (values, run.run_id))
@@ -247,7 +186,7 @@ class Journal:
         rows = self._db.execute(
             "SELECT o.*, (SELECT COUNT(*) FROM attempts a WHERE a.run_id = o.run_id) AS attempts FROM outcomes o"
         )
-        with self._understood():
+        with understood(self._path):
             return {row["run_id"]: _outcome(row) for row in rows}
 
     def begun(self) -> list[dict[str, Any]]:
@@ -255,19 +194,19 @@ class Journal:
         rows = self._db.execute(
             "SELECT r.document FROM runs r JOIN attempts a USING (run_id) GROUP BY run_id ORDER BY MAX(a.started) DESC"
         )
-        with self._understood():
+        with understood(self._path):
             return [_mapping(row["document"]) for row in rows]
 
     def documents(self) -> dict[str, dict[str, Any]]:
         """Run id -> document (:meth:`Run.to_json`) of every run that was ever planned."""
         rows = self._db.execute("SELECT run_id, document FROM runs ORDER BY position IS NULL, position, run_id")
-        with self._understood():
+        with understood(self._path):
             return {row["run_id"]: _mapping(row["document"]) for row in rows}
 
     def forget(self, run_ids: Iterable[str]) -> None:
         """Knows nothing of these runs any more."""
         ids = [(run_id,) for run_id in run_ids]
-        with self._transaction():
+        with transaction(self._db):
             self._db.executemany("DELETE FROM outcomes WHERE run_id = ?", ids)
             self._db.executemany("DELETE FROM attempts WHERE run_id = ?", ids)
             self._db.executemany("DELETE FROM runs WHERE run_id = ?", ids)
@@ -292,61 +231,10 @@ class Journal:
         """Sets a remembered value."""
         self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
-    def _migrate(self) -> None:
-        with self._transaction():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in SCHEMA.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        if version != 0:
-            self._check_version(version)
-
-    def _check_version(self, version: int) -> None:
-        if version != SCHEMA_VERSION:
-            raise JournalError(
-                f"{self._path}: version {version}; this program reads {SCHEMA_VERSION}; "
-                "use the program that wrote it, or move it away to start afresh"
-            )
-
-    @contextmanager
-    def _understood(self) -> Iterator[None]:
-        """Around the decoding of rows, which somebody may have edited."""
-        try:
-            yield
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise JournalError(
-                f"{self._path}: a row is not what this program writes: {error}; restore the file from a copy, "
-                "or move it away to start afresh (the run directories stay)"
-            ) from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
 
 def is_unbilled(outcome: Outcome | None) -> bool:
     """Whether a run has cost something, and nobody knew how much when its outcome was recorded."""
     return outcome is not None and outcome.profile.get("cost/billed_seconds", 0.0) is None
-
-
-def _told(path: Path, error: Exception) -> str:
-    return f"{path}: {error}; restore it from a copy, or move it away to start afresh (the run directories stay)"
-
-
-def _copied(path: Path, stack: ExitStack) -> Path:
-    """A copy of the journal in a private directory that goes with ``stack``."""
-    place = Path(stack.enter_context(TemporaryDirectory(prefix="journal-")))
-    for name in (path.name, f"{path.name}-wal"):
-        if path.with_name(name).exists():
-            shutil.copyfile(path.with_name(name), place / name)
-    return place / path.name
 
 
 def _mapping(text: str) -> dict[str, Any]:
