@@ -254,6 +254,7 @@ def test_what_runs_too_long_has_timed_out_and_what_somebody_stops_is_stopped(aws
     assert [kinds[each] for each in rundirs] == ["stopped", "timeout"]
 
 
+@pytest.mark.nightly
 def test_expired_credentials_stop_nothing_and_new_ones_are_taken(aws: Aws) -> None:
     command = aws.command(epochs=40)
     process = command.start("run", "-y")

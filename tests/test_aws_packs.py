@@ -128,6 +128,7 @@ def test_whatever_becomes_of_a_run_its_neighbours_in_the_job_do_not_notice(aws: 
     assert paid == told
 
 
+@pytest.mark.nightly
 def test_nobody_watches_and_the_instance_is_lost_and_the_job_goes_on_with_the_run_that_was_cut_off(
     aws: Aws, tmp_path: Path
 ) -> None:

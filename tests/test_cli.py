@@ -181,7 +181,7 @@ def test_without_a_sweep_there_is_nothing_to_stop_and_no_log(benchmark: Command)
     assert "--drain is for the whole sweep" in benchmark("stop", run_id[:4], "--drain", code=2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_sweep_in_the_background_is_followed_and_stopped(benchmark: Command) -> None:
     assert "epochs must be a whole number" in benchmark("run", "--detach", "--set", "epochs=0", code=2)
     long = ("--set", "epochs=5000")

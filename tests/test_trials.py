@@ -66,6 +66,7 @@ def test_more_trials_are_not_taken_than_were_asked_for() -> None:
         ("lr: [1, 2], weight_decay: [0, 1, 2]", "trials: 9", "only 6 different configurations; set trials: 6"),
         ("batch_size: {linear: [1, 4]}", "trials: 9", "only 4 different configurations; set trials: 4"),
         ("seed: [0, 1]", "trials: 9", "1 different configurations"),
+        (AXES, "trials: 10001", "10,001 trials would have 20,002 cells; at most 20,000 fit one experiment"),
         ("seed: {linear: [0, 9]}, lr: {log: [1, 2]}", "trials: 9", "say how many values: n: 4"),
     ],
 )

@@ -79,6 +79,7 @@ def shown(command: Command, *options: str) -> str:
     return str(json.loads(command("ui", "--json", "--no-browser", *options))["page"])
 
 
+@pytest.mark.nightly
 def test_a_server_in_the_background_is_found_again_and_ends_when_it_is_told(command: Command) -> None:
     page = shown(command, "--detach")
     base, _, link = page.partition("/#/")
@@ -171,6 +172,7 @@ def test_a_server_that_does_not_come_up_leaves_the_end_of_its_log(tmp_path: Path
     assert not server.stop()
 
 
+@pytest.mark.nightly
 def test_before_the_first_run_it_says_what_comes_first(tmp_path: Path) -> None:
     (tmp_path / "experiments.yaml").write_text(YAML)
     command = Command(tmp_path, tmp_path / "cache")

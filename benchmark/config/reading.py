@@ -11,7 +11,7 @@ from benchmark.config.document import Document, Node
 from benchmark.config.experiment import Cell, Experiment
 from benchmark.config.extending import extended
 from benchmark.config.layer import MAPPINGS, Layer, RunReader, merge, run_reader
-from benchmark.config.matrix import expand
+from benchmark.config.matrix import MAX_CELLS, expand
 from benchmark.config.problems import ConfigError, Mark, Problem, Problems
 from benchmark.config.sampling import Sampling, Shares
 from benchmark.config.space import Space
@@ -56,9 +56,8 @@ def parse(
     tracking, report = sections.tracking(root, problems), sections.report(root, problems)
     search = sections.search(root, problems)
     cells, space = _cells(root, settings, known, problems, sections.trials(root, search, chosen))
-    if cells and space and space.size < search.trials:
-        few = f"these axes have only {space.size:,.0f} different configurations"
-        problems.add(space.sampling.mark, f"{few}; set trials: {space.size:.0f} or give more values")
+    if cells and space:
+        _check_trials(search.trials, space, len(cells), problems)
     problems.check()
     section = root.get("report") or root
     mark = (section.get("primary") or section).mark
@@ -91,6 +90,16 @@ def _cells(
     cells = () if wrong else expand(declared, wrong)
     problems.extend(wrong.found)
     return cells, space
+
+
+def _check_trials(trials: int, space: Space, cells: int, problems: Problems) -> None:
+    """Whether there can be so many; ``cells`` are those of the trials so far."""
+    if space.size < trials:
+        few = f"these axes have only {space.size:,.0f} different configurations"
+        problems.add(space.sampling.mark, f"{few}; set trials: {space.size:.0f} or give more values")
+    if (expected := trials * cells // len(space.tried)) > MAX_CELLS:
+        many = f"{trials:,} trials would have {expected:,} cells; at most {MAX_CELLS:,} fit one experiment"
+        problems.add(space.sampling.mark, f"{many}; set fewer trials")
 
 
 def _settings(settings: Sequence[str], reader: RunReader) -> Layer:
