@@ -164,7 +164,7 @@ def plan(
         click.echo(line)
     for line in (words.plan_summary(found.cells, total), *words.search(outlook(found.plan))):
         click.echo(line)
-    if any(cell.state == "new" for cell in found.cells):
+    if any(cell.state == "new" for cell in found.cells) or words.search(outlook(found.plan)):
         run, status = (words.command(experiment, settings, verb) for verb in ("run", "status"))
         click.echo(f"next: {run}\nwhile it runs, in another terminal: {status}")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 
 from benchmark.cli_options import ask_what_becomes_of_jobs, print_json, teller
+from benchmark.errors import exit_code, message
 from benchmark.reporting import Summary
 from benchmark.session import Options, Session
 from benchmark.sweep_events import Stopping
@@ -29,20 +30,27 @@ def carry_out(
     Args:
         yes: money may be spent without asking.
     """
-    say, left = teller(as_json), options
-    while True:
-        session = begin(left)
-        summary = _one(session, say, as_json=as_json, yes=yes or left is not options)
-        further = session.options_left(left) if summary.more else None
-        if further is None:
+    say, asked, left, code = teller(as_json), yes, options, 0
+    summary: Summary | None = None
+    while summary is None or summary.more:
+        try:
+            session = begin(left)
+        except (Exception, KeyboardInterrupt) as error:
+            expected = 130 if isinstance(error, KeyboardInterrupt) else exit_code(error)
+            if summary is None or expected is None:
+                raise
+            code = expected  # what is done is done, and told
+            say(message(error))
             break
-        left = further
-        say(summary.lines[0])
+        summary = _one(session, say, as_json=as_json, yes=asked)
+        asked, left = asked or session.costs_money, session.options_left
+        for line in (summary.lines[0], *session.passed_over) if summary.more else ():
+            say(line)
     for line in [*summary.lines, *then()]:
         say(line)
     if as_json:
         print_json(summary.document)
-    return summary.exit_code
+    return summary.exit_code or code
 
 
 def _one(session: Session, say: Callable[[str], None], *, as_json: bool, yes: bool) -> Summary:

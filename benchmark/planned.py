@@ -11,7 +11,8 @@ from typing import Any
 from benchmark import catalogue, collector, config, paying, preparing, trials
 from benchmark import plan as planning
 from benchmark.catalogue import Names
-from benchmark.config import Experiment
+from benchmark.config import ConfigError, Experiment
+from benchmark.config.sampling import Shares
 from benchmark.data import datasets
 from benchmark.estimate import Estimate
 from benchmark.installed import default_experiment
@@ -98,6 +99,22 @@ def _experiment(path: Path, settings: Sequence[str], results: Path, known: Names
     space = experiment.space
     further = trials.chosen(results / experiment.name, space) if space else ()
     return config.load(path, settings, known, further) if further else experiment
+
+
+def trial_problem(path: Path | None, settings: Sequence[str], plan: Plan, shares: Shares) -> str | None:
+    """Why the runs of a further trial cannot be; ``None``: they can."""
+    assert plan.experiment.space is not None
+    cache, chosen = datasets.cache_directory(), (*plan.experiment.space.sampling.chosen, shares)
+    with catalogue.one_child():
+        try:
+            experiment = config.load(path or default_experiment(), settings, catalogue.names(cache), chosen)
+            cells = tuple(cell for cell in experiment.cells if cell.trial == shares)
+            if not cells:
+                return "it is excluded, or equal to another one"
+            planning.make(replace(experiment, cells=cells), plan.directory, cache)
+        except ConfigError as error:
+            return str(error.problems[0])
+    return None
 
 
 def probing(tell: Callable[[int, int], None]) -> planning.Probing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config.sampling import Shares
@@ -28,20 +28,22 @@ def is_installed() -> bool:
     return importlib.util.find_spec("optuna") is not None
 
 
-def propose(space: Space, values: Mapping[Shares, float | None], count: int) -> list[Shares]:
+def propose(
+    space: Space, values: Mapping[Shares, float | None], count: int, fits: Callable[[Shares], bool] = lambda _: True
+) -> list[Shares]:
     """So many further trials, fewer where there are no more.
 
     Args:
         values: of all trials so far, in their order, the larger the better; ``None`` where there is none.
+        fits: whether a trial can be trained; others are passed over.
 
     Raises:
         ImportError: Optuna is not installed.
     """
-    seen = {space.same(shares) for shares in space.tried}
-    return [shares for shares, _ in zip(_new(space, values, seen), range(count), strict=False)]
+    return [shares for shares, _ in zip(_new(space, values, fits), range(count), strict=False)]
 
 
-def _new(space: Space, values: Mapping[Shares, float | None], seen: set[Hashable]) -> Iterator[Shares]:
+def _new(space: Space, values: Mapping[Shares, float | None], fits: Callable[[Shares], bool]) -> Iterator[Shares]:
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
     from optuna.trial import TrialState, create_trial
@@ -57,15 +59,19 @@ def _new(space: Space, values: Mapping[Shares, float | None], seen: set[Hashable
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         params = dict(zip(distributions, _parameters(space, shares), strict=True))
         study.add_trial(create_trial(state=state, value=value, params=params, distributions=distributions))
-    vain = 0
+    seen, vain = {space.same(shares) for shares in space.tried}, 0
     while vain < VAIN:
         asked = study.ask(distributions)
         shares = tuple(_share(asked.params[name], rows) for name, rows in space.kinds.items())
         vain += 1
-        if (identity := space.same(shares)) not in seen:
-            seen.add(identity)
+        if (identity := space.same(shares)) in seen:
+            continue
+        seen.add(identity)
+        if fits(shares):
             vain = 0
             yield shares
+        else:
+            study.tell(asked, state=TrialState.FAIL)
 
 
 def _seed(space: Space) -> int:

@@ -108,6 +108,7 @@ class Publishing:
     ``publisher`` is ``None`` until then; after :meth:`close` the caller may use it.  ``answers`` says quickly whether
     the tracker can be reached; it is asked after a failure, before anything is tried again.  ``warm_up`` is called in
     the thread at once: importing MLflow takes seconds of a processor, which is idle now and will not be later.
+    ``after`` was closed and may still work: two at a time would take each other's runs for duplicates.
     """
 
     def __init__(
@@ -115,7 +116,9 @@ class Publishing:
         make: Callable[[], Publisher],
         answers: Callable[[], bool] = lambda: True,
         warm_up: Callable[[], None] = lambda: None,
+        after: Publishing | None = None,
     ) -> None:
+        self._after = after
         self._make, self._answers, self._warm_up = make, answers, warm_up
         self._ended: dict[str, Request] = {}
         self._proceeding: dict[str, tuple[float, Request]] = {}  # since when it waits; the oldest is the first
@@ -165,6 +168,8 @@ class Publishing:
 
     def _work(self) -> None:
         self._warm_up()
+        if self._after is not None:
+            self._after._thread.join()
         while (request := self._next()) is not None:
             closing = self._closing
             if self._publish(request, self._notices[request.run.run_id]):

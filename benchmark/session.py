@@ -38,7 +38,7 @@ from benchmark.inspecting import write_cards
 from benchmark.journal import Journal, Outcome
 from benchmark.lock import exclusive
 from benchmark.plan import Plan, PlannedRun
-from benchmark.planned import Found, planned
+from benchmark.planned import Found, planned, trial_problem
 from benchmark.preparing import UsageProblem, must_have_run
 from benchmark.presenting import Presenting, import_libraries, publisher_of
 from benchmark.publishing import Publishing, patience
@@ -47,6 +47,9 @@ from benchmark.run import Run
 from benchmark.searching import Searching, outlook
 from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
 from benchmark.timing import Experience
+
+BETWEEN_SECONDS = 2.0
+"""So long MLflow is waited for between two sessions of a search."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,15 @@ class Options:
     """Changes how the experiment is launched and tracked."""
     train: bool = True
     """Without it only what waits on disk is published."""
+    begun: float | None = None
+    """When the first session of a search began, by the monotonic clock."""
+    after: Publishing | None = None
+    """What may still publish the runs of an earlier session."""
+
+    @property
+    def used_up(self) -> bool:
+        """Whether neither a run nor a second is left."""
+        return any(each is not None and each <= 0 for each in (self.limit, self.max_time))
 
 
 @dataclass
@@ -84,7 +96,14 @@ class Session:
     presenting: Presenting
     stack: ExitStack
     expected: Estimate | None = None
+    options: Options = field(default_factory=Options)
     started: float = field(default_factory=time.monotonic)
+    """Of several sessions the first's."""
+    opened: float = field(default_factory=time.monotonic)
+    fitting: trials.Fitting | None = None
+    """Whether a search's further trials can be trained; ``None``: none are chosen."""
+    more: bool = False
+    """Whether a search has chosen further runs."""
 
     @classmethod
     def open(cls, path: Path | None, settings: Sequence[str], results: Path, options: Options) -> Session:
@@ -93,6 +112,7 @@ class Session:
         Raises:
             ConfigError, DataError, ModeError, NoRoom, Busy, JournalError, UsageProblem: what is in the way.
         """
+        opened = time.monotonic()
         found = planned(path, settings, results, options.only, decode=options.train).adapted(options.adapt)
         plan, experiment = found.plan, found.plan.experiment
         chosen = _chosen(found, options)
@@ -120,7 +140,9 @@ class Session:
         _write_resolved(plan)
         write_cards(plan.data, plan.directory)
         warm_up = import_libraries if todo else (lambda: None)
-        publishing = Publishing(lambda: publisher_of(uri, plan), lambda: mlflow_store.answers(uri), warm_up)
+        publishing = Publishing(
+            lambda: publisher_of(uri, plan), lambda: mlflow_store.answers(uri), warm_up, options.after
+        )
         profiles = preparing.profiles(plan, launcher.place) if options.train and not remote else None
         tasks = preparing.tasks(experiment.launch) if remote else "train"
         search = Searching(experiment.search)
@@ -131,7 +153,11 @@ class Session:
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
         presenting = Presenting(plan, journal, publishing, uri, partial(words.command, path, settings))
         expected = paying.expected(experiment.launch, todo, site.forecast, workers, remote=remote)
-        return cls(found, site, sweep, interrupt, todo, workers, presenting, stack, expected)
+        fitting = trials.Fitting(partial(trial_problem, path, settings, plan)) if options.train else None
+        started = opened if options.begun is None else options.begun
+        return cls(
+            found, site, sweep, interrupt, todo, workers, presenting, stack, expected, options, started, opened, fitting
+        )
 
     @property
     def narrator(self) -> words.Narrator:
@@ -162,13 +188,16 @@ class Session:
         wanted = self.found.plan.experiment.launch.aws.runs_per_job == "auto"
         return wanted and self.costs_money and any(self.site.forecast.seconds(run) is None for run in self.todo)
 
-    def options_left(self, options: Options) -> Options | None:
-        """For the runs that a search has chosen after this session, which had ``options``; ``None``: nothing is."""
+    @property
+    def options_left(self) -> Options:
+        """For a session after this one."""
+        options, passed = self.options, time.monotonic() - self.opened
         limit = None if options.limit is None else options.limit - len(self.todo)
-        time_left = None if options.max_time is None else options.max_time - (time.monotonic() - self.started)
-        if (limit is not None and limit <= 0) or (time_left is not None and time_left <= 0):
-            return None
-        return replace(options, limit=limit, max_time=time_left, retry=(), rerun_stale=False)
+        seconds = None if options.max_time is None else options.max_time - passed
+        after = self.site.publishing
+        return replace(
+            options, limit=limit, max_time=seconds, retry=(), rerun_stale=False, begun=self.started, after=after
+        )
 
     @property
     def costs_money(self) -> bool:
@@ -179,31 +208,52 @@ class Session:
         """Runs everything; Ctrl-C once drains, twice kills.  At the end MLflow gets so many seconds, or what is due."""
         with _signals(self.interrupt):
             yield from self.sweep.events()
+            self.more = self._goes_on()
             due = patience(self.presenting.uri, len(self.todo))
             seconds = due if publishing_seconds is None else publishing_seconds
             self.presenting.deadline = time.monotonic() + seconds
-            yield from self.sweep.finish(seconds)
+            yield from self.sweep.finish(BETWEEN_SECONDS if self.more else seconds)
 
     def conclude(self) -> Summary:
         """Writes the leaderboard and the view in MLflow, and lets go of the experiment."""
         with _signals(self.interrupt), self.stack:
             again = self.presenting.command("run")
             document, written = _write_report(self.found.plan, self.site.journal, again, self.workers)
-            shown = self.presenting.lines(worked=bool(self.todo))
+            shown = [] if self.more else self.presenting.lines(worked=bool(self.todo))
             lines = [best(document), f"leaderboard: {written}", *shown, *self._check(document)]
             outcomes = self.site.journal.outcomes()
             left = sum(run.run_id not in outcomes for run in self.found.plan.runs)
             stopped = document["counts"].get("pruned", 0)
-            undone = any(run.run_id not in outcomes for run in self.todo)
+            undone = any(run.run_id not in outcomes for run in self.todo) or self._is_cut_off
             lines += self._learn(outcomes)
             failed = document["counts"]["failed"]
-            more = not self.sweep.stopped and trials.go_on(self.found.plan, self.site.journal)
             self.site.journal.close()
+        lines += self.passed_over
         lines += [self.sweep.full] if self.sweep.full else []
         lines.append(closing(len(self.found.plan.runs), failed, left, stopped, time.monotonic() - self.started))
         code = exit_code(interrupted=bool(self.interrupt.requests), undone=undone, failed=failed)
         code = ENVIRONMENT if self.sweep.full else code
-        return Summary(tuple(lines), document, code, more)
+        return Summary(tuple(lines), document, code, self.more)
+
+    def _goes_on(self) -> bool:
+        """Whether a search has further runs; who asks meanwhile to stop is heard."""
+        if self.fitting is None or self.sweep.stopped:
+            return False
+        more = trials.go_on(self.found.plan, self.site.journal, self.fitting)
+        return more and not (self.sweep.stopped or self.options_left.used_up)
+
+    @property
+    def _is_cut_off(self) -> bool:
+        """Whether a search was stopped before its last trial, not counting a limit, which was asked for."""
+        search, space = self.found.plan.experiment.search, self.found.plan.experiment.space
+        seconds = self.options_left.max_time
+        cut = self.sweep.stopped or (seconds is not None and seconds <= 0)
+        return cut and self.fitting is not None and space is not None and len(space.tried) < search.trials
+
+    @property
+    def passed_over(self) -> list[str]:
+        """What a search could not choose, and why."""
+        return self.fitting.lines if self.fitting else []
 
     def _learn(self, outcomes: Mapping[str, Outcome]) -> list[str]:
         """Keeps what the runs took, for forecasts to come, and says how good this one was."""

@@ -31,7 +31,7 @@ def status(path: Path | None, settings: Sequence[str], results: Path) -> Summary
     lines += (f"under way: {found.names[run.run_id]}" for run in running)
     lines += [f"failed: {found.names[c.run.run_id]}: {c.why}" for c in found.plan.cells if c.state == "failed"]
     if holder(found.plan.directory) is None:
-        verb = "run" if any(cell.state == "new" for cell in found.plan.cells) else "report"
+        verb = "run" if any(cell.state == "new" for cell in found.plan.cells) or words.search(search) else "report"
         lines.append(f"next: {words.command(path, settings, verb)}")
     name = found.plan.experiment.name
     document = {"experiment": name, "states": counts, "running": [run.run_id for run in running], **search}

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
@@ -19,7 +20,7 @@ from benchmark.config.sampling import Shares
 from benchmark.config.space import Space
 from benchmark.durable import write_json
 from benchmark.halving import best
-from benchmark.journal import Journal
+from benchmark.journal import Journal, Outcome
 from benchmark.metric_names import METRICS
 from benchmark.plan import Plan
 from benchmark.preparing import UsageProblem
@@ -27,53 +28,88 @@ from benchmark.run import Run
 from benchmark.rundir import BrokenFile
 
 FILE = "trials.json"
+"""Those that were chosen, by the digest of their space."""
+
+
+@dataclass
+class Fitting:
+    """Whether trials can be trained, as ``problem`` says, which is ``None`` for one that can; remembers what cannot."""
+
+    problem: Callable[[Shares], str | None]
+    refused: list[str] = field(default_factory=list)
+
+    def __call__(self, shares: Shares) -> bool:
+        found = self.problem(shares)
+        self.refused += [found] if found else []
+        return found is None
+
+    @property
+    def lines(self) -> list[str]:
+        """For people."""
+        count = len(self.refused)
+        if not count:
+            return []
+        return [f"the search passed over {count} trial{'s' * (count != 1)} that cannot be trained: {self.refused[0]}"]
 
 
 def chosen(directory: Path, space: Space) -> tuple[Shares, ...]:
-    """What has been chosen of ``space`` so far; trials of another space count for nothing.
+    """What has been chosen of ``space`` so far.
 
     Raises:
         UsageProblem: the file is not ours, or no longer.
     """
     path = directory / FILE
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        found = tuple(tuple(map(float, each)) for each in document["chosen"])
-        same = document["space"] == space.digest
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        found = tuple(map(tuple, _read(path).get(space.digest, ())))
+        places = [share for each in found for share in each]
+        if not all(len(each) == len(space.axes) for each in found) or not all(0 <= share < 1 for share in places):
+            raise ValueError("it has trials that cannot be")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UsageProblem(f"{path} cannot be read ({error}): remove it, and its trials are chosen anew") from None
-    if same and not all(len(each) == len(space.axes) and all(0 <= share < 1 for share in each) for each in found):
-        raise UsageProblem(f"{path} has trials that cannot be: remove it, and its trials are chosen anew")
-    return found if same else ()
+    return found
 
 
-def go_on(plan: Plan, journal: Journal) -> bool:
+def go_on(plan: Plan, journal: Journal, fits: Callable[[Shares], bool]) -> bool:
     """Chooses the next batch where every run of the trials so far has an outcome: whether there is one."""
     search, space = plan.experiment.search, plan.experiment.space
     if space is None:
         return False
-    outcomes = journal.outcomes()
-    left = search.trials - len(space.tried)
+    outcomes, left = journal.outcomes(), search.trials - len(space.tried)
     if left <= 0 or any(run.run_id not in outcomes for runs in plan.trials.values() for run in runs):
         return False
-    done = {run_id for run_id, outcome in outcomes.items() if outcome.result}
-    values = {
-        shares: _value([run for run in plan.trials.get(shares, ()) if run.run_id in done], search, journal)
-        for shares in space.tried
-    }
-    further = proposing.propose(space, values, min(left, search.batch))
+    path = plan.directory / FILE
+    if chosen(plan.directory, space) != space.sampling.chosen:
+        return True  # somebody else has gone on since the plan was made
+    further = proposing.propose(space, _values(plan, search, outcomes, journal), min(left, search.batch), fits)
     if further:
-        there = chosen(plan.directory, space)
-        write_json(plan.directory / FILE, {"space": space.digest, "chosen": [*there, *further]})
+        write_json(path, {**_read(path), space.digest: [*space.tried[search.drawn :], *further]})
     return bool(further)
 
 
-def _value(runs: Sequence[Run], search: SearchSettings, journal: Journal) -> float | None:
-    """The mean over its finished runs of the best value that each had; ``None`` where none had one."""
+def _read(path: Path) -> dict[str, list[Shares]]:
+    document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    return document
+
+
+def _values(
+    plan: Plan, search: SearchSettings, outcomes: Mapping[str, Outcome], journal: Journal
+) -> dict[Shares, float | None]:
+    """Of each trial the mean over its runs of the best value that each had, the larger the better; the worst of all
+    where a run failed, and ``None`` where nothing is known."""
+    assert plan.experiment.space is not None
     sign = -1 if METRICS[search.metric].better == "lower" else 1
-    found = [value for run in runs if math.isfinite(value := _best(run, search.metric, sign, journal))]
+    found: dict[Shares, float | None] = dict.fromkeys(plan.experiment.space.tried)
+    for shares, runs in plan.trials.items():
+        done = all(outcomes[run.run_id].result for run in runs)
+        found[shares] = _mean(_best(run, search.metric, sign, journal) for run in runs) if done else -math.inf
+    worst = min((value for value in found.values() if value is not None and math.isfinite(value)), default=None)
+    return {shares: worst if value == -math.inf else value for shares, value in found.items()}
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = [value for value in values if math.isfinite(value)]
     return fmean(found) if found else None
 
 

@@ -92,6 +92,22 @@ def test_without_meters_or_the_right_to_read_them_there_is_no_value(
     assert energy.find(CPU) is None
 
 
+def test_half_a_sum_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path / "powercap")
+    Machine(tmp_path / "powercap", packages=2)
+    meter = found()
+    second = tmp_path / "powercap" / "intel-rapl:1" / "energy_uj"
+    second.unlink()
+    assert meter.kwh(1.0) is None, "a meter that cannot be read any more"
+    assert energy.find(CPU) is None, "one of two"
+    meter.close()
+
+
+def test_codecarbon_says_nothing(machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:
+    found().close()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_without_the_extra_there_is_no_value(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert energy.find(CPU) is None

@@ -22,12 +22,12 @@ defaults: {{model: lenet5, epochs: 3, batch_size: 32}}
 matrix: {{{AXES}}}
 launch: {{workers: 2, profile: false}}
 """
+TEXT = "name: a\ndefaults: {{model: lenet5}}\nmatrix: {{{}}}\nsearch: {{strategy: optuna, {}}}\n"
 SEARCH = "search: {{strategy: optuna, trials: {}, startup: 3, batch: 2}}\n"
 
 
 def experiment(axes: str = AXES, search: str = "trials: 9, startup: 3", chosen: tuple[Shares, ...] = ()) -> Experiment:
-    text = f"name: a\ndefaults: {{model: lenet5}}\nmatrix: {{{axes}}}\nsearch: {{strategy: optuna, {search}}}\n"
-    return parse(text, Path("a.yaml"), chosen=chosen)
+    return parse(TEXT.format(axes, search), Path("a.yaml"), chosen=chosen)
 
 
 def space(axes: str = AXES, search: str = "trials: 9, startup: 3", chosen: tuple[Shares, ...] = ()) -> Space:
@@ -66,6 +66,7 @@ def test_more_trials_are_not_taken_than_were_asked_for() -> None:
         ("lr: [1, 2], weight_decay: [0, 1, 2]", "trials: 9", "only 6 different configurations; set trials: 6"),
         ("batch_size: {linear: [1, 4]}", "trials: 9", "only 4 different configurations; set trials: 4"),
         ("seed: [0, 1]", "trials: 9", "1 different configurations"),
+        ("lr: {linear: [0.001, 0.001002]}", "trials: 9", "only 3 different configurations; set trials: 3"),
         (AXES, "trials: 10001", "10,001 trials would have 20,002 cells; at most 20,000 fit one experiment"),
         ("seed: {linear: [0, 9]}, lr: {log: [1, 2]}", "trials: 9", "say how many values: n: 4"),
     ],
@@ -75,6 +76,40 @@ def test_what_cannot_be_searched_is_refused(axes: str, search: str, words: str) 
         experiment(axes, search)
     assert any(words in each.message for each in refused.value.problems), refused.value.problems
     assert all(each.line is not None for each in refused.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("models: {resnit*: {lr: 1}}", "no cell can have a model of this name"),
+        ("exclude: [{model: lenet5, weight_decay: 0.1}]", "this exclude can match no cell"),
+        ("overrides: [{when: {optimizer: sgd}, set: {lr: 0.1}}]", "this override can match no cell"),
+    ],
+)
+def test_a_pattern_that_nothing_can_match_is_refused(more: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse(TEXT.format(AXES, "trials: 9") + more, Path("a.yaml"))
+
+
+def test_what_an_override_makes_equal_counts_once() -> None:
+    axes = "lr: {log: [1e-5, 1e-1]}, optimizer: [sgd, adamw]"
+    more = "overrides: [{when: {optimizer: sgd}, set: {lr: 0.1}}]"
+    found = parse(TEXT.format(axes, "trials: 20, startup: 10") + more, Path("a.yaml"))
+    assert sum(cell.run.optimizer == "sgd" for cell in found.cells) == 1
+    assert found.space is not None
+    assert len(found.space.tried) == 10
+
+
+def test_cells_beside_the_search_are_counted_once() -> None:
+    includes = ", ".join(f"{{lr: {number + 2}}}" for number in range(300))
+    assert parse(TEXT.format("lr: {log: [1e-5, 1]}", "trials: 9000, startup: 3") + f"include: [{includes}]", Path("a"))
+
+
+def test_trials_that_a_longer_beginning_draws_too_count_once() -> None:
+    axes = "lr: [1, 2, 3], weight_decay: [0, 1, 2]"
+    drawn = space(axes, "trials: 9, startup: 9").tried
+    found = space(axes, "trials: 6, startup: 5", (drawn[3], drawn[4], drawn[7], drawn[8]))
+    assert [found.same(each) for each in found.tried] == [found.same(each) for each in (*drawn[:5], drawn[7])]
 
 
 @pytest.mark.parametrize("matrix", ["", "matrix: [{lr: [1, 2]}, {lr: [3, 4]}]\n"])
@@ -140,14 +175,17 @@ def test_a_small_space_is_tried_to_its_end_and_failures_are_no_obstacle() -> Non
     values: dict[Shares, float | None] = {found.tried[0]: None, found.tried[1]: 1.0}
     further = proposing.propose(found, values, 100)
     assert len(further) == 7
+    some = proposing.propose(found, values, 100, lambda shares: shares[0] < 0.5)
+    assert some
+    assert all(shares[0] < 0.5 for shares in some)
     assert len(space(axes, "trials: 9, startup: 2", tuple(further)).tried) == 9
     assert len(proposing.propose(found, dict.fromkeys(found.tried), 3)) == 3
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"space": 1, "chosen": [["x"]]}', '{"space": "SAME", "chosen": [[0.5]]}',
-     '{"space": "SAME", "chosen": [[0.5, 1.0]]}', '{"space": "SAME", "chosen": [[NaN, 0.1]]}'],
+    ["", "[]", '{"SAME": [["x", "y"]]}', '{"SAME": [[0.5]]}', '{"SAME": [[0.5, 1.0]]}', '{"SAME": [[NaN, 0.1]]}',
+     '{"SAME": 3}', '{"SAME": [0.1, 0.2]}'],
 )  # fmt: skip
 def test_a_damaged_file_of_trials_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / trials.FILE).write_text(text.replace("SAME", space().digest))
@@ -156,11 +194,15 @@ def test_a_damaged_file_of_trials_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_trials_of_other_axes_count_for_nothing(tmp_path: Path) -> None:
-    (tmp_path / trials.FILE).write_text(json.dumps({"space": space().digest, "chosen": [[0.5, 0.1]]}))
+    (tmp_path / trials.FILE).write_text(json.dumps({space().digest: [[0.5, 0.1]]}))
     assert trials.chosen(tmp_path, space()) == ((0.5, 0.1),)
     assert trials.chosen(tmp_path, space(search="trials: 99, startup: 7, metric: val/log_loss")) == ((0.5, 0.1),)
     assert trials.chosen(tmp_path, space(AXES.replace("0.2", "0.3"))) == ()
+    assert trials.chosen(tmp_path, space(AXES.replace("[0, 1]", "[0, 1, 2]"))) == ()
     assert trials.chosen(tmp_path, space(search="trials: 9, seed: 1")) == ()
+    shorter = parse(TEXT.format(AXES, "trials: 9, startup: 3"), Path("a.yaml"), ["epochs=1"]).space
+    assert shorter is not None
+    assert trials.chosen(tmp_path, shorter) == (), "a quick look before the real one"
 
 
 def test_without_optuna_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,8 +225,8 @@ def test_a_search_chooses_by_results_and_a_kill_changes_nothing(tmp_path: Path) 
     board = json.loads((whole.home / "results/tiny/leaderboard.json").read_text())
     assert board["counts"] == {"done": 14, "failed": 0, "pending": 0}
     assert [len(row["runs"]) for row in board["rows"]] == [2] * 7
-    document = json.loads((whole.home / "results/tiny" / trials.FILE).read_text())
-    assert len(document["chosen"]) == 4
+    (found,) = json.loads((whole.home / "results/tiny" / trials.FILE).read_text()).values()
+    assert len(found) == 4
     assert "0 to run" in whole("run")
 
     killed = made(tmp_path / "killed", TINY + SEARCH.format(7))
@@ -202,3 +244,39 @@ def test_a_search_chooses_by_results_and_a_kill_changes_nothing(tmp_path: Path) 
     after = quality(whole)
     assert {name: after[name] for name in before} == before
     assert len(after) == 16
+
+
+ODD = """name: tiny
+data: {source: synthetic, train_size: 300, test_size: 60, classes: 3, size: 12}
+defaults: {model: lenet5, epochs: 1, batch_size: 32}
+matrix: {lr: {log: [1e-4, 1e-1]}, warmup_epochs: [0, 3], model_args: [{}, {nonsense: 1}]}
+launch: {workers: 1, profile: false}
+search: {strategy: optuna, trials: 4, startup: 1, batch: 2}
+"""
+
+
+@pytest.mark.slow
+def test_places_that_cannot_be_trained_are_passed_over_and_limits_hold_for_all_batches(tmp_path: Path) -> None:
+    """A warm-up longer than the training, and an argument that the network does not have."""
+    command = made(tmp_path, ODD.replace("search: {", "search: {seed: SEED, "))
+    yaml = command.home / "experiments.yaml"
+    seed = next(seed for seed in range(99) if _begins_well(yaml.read_text().replace("SEED", str(seed))))
+    yaml.write_text(yaml.read_text().replace("SEED", str(seed)))
+    said = command("run", "--limit", "2")
+    assert "that cannot be trained: " in said
+    assert said.count("compare the runs:") == 1, "MLflow is given the leaderboard once"
+    assert json.loads(command("status", "--json"))["states"] == {"done": 2, "new": 1}
+    assert "next: python -m benchmark run" in command("status")
+    command("run")
+    rows = command.leaderboard()["rows"]
+    assert len(rows) == 4
+    assert all("warmup" not in row["label"] and "nonsense" not in row["label"] for row in rows)
+    assert "next: python -m benchmark report" in command("status")
+
+
+def _begins_well(text: str) -> bool:
+    try:
+        (cell,) = parse(text, Path("a.yaml")).cells
+    except ConfigError:
+        return False
+    return not cell.run.model_args

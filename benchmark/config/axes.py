@@ -32,6 +32,11 @@ class Axis:
         return ", ".join(self.keys)
 
     @property
+    def text(self) -> str:
+        """Equal for axes with equal values."""
+        return f"{self.name}: {self.spread or [*map(text_of, self.rows)]}"
+
+    @property
     def crossed(self) -> bool:
         """Whether all samples are tried with all its rows."""
         return not set(self.keys).isdisjoint(CROSSED)

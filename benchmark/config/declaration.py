@@ -6,7 +6,7 @@ Reading it finds what is wrong with each value; :mod:`benchmark.config.matrix` m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmark.config import sampling
 from benchmark.config.axes import CROSSED, Axis, text_of
@@ -63,6 +63,16 @@ class Declaration:
     mark: Mark
     searched: bool = False
 
+    @property
+    def space(self) -> Space | None:
+        """From which a search chooses."""
+        if not self.searched or not (space := self.matrices[0].space):
+            return None
+        layers = [text_of(self.defaults), text_of(self.settings)]
+        layers += [f"{each.when.alternatives} {text_of(each.layer)}" for each in (*self.models, *self.overrides)]
+        crossed = [axis.text for axis in self.matrices[0].crossed]
+        return replace(space, context=repr((layers, crossed)))
+
 
 def read(root: Node, settings: Layer, reader: RunReader, search: Sampling | None = None) -> Declaration:
     """The declaration of a file's root mapping, whose trials a ``search`` chooses; adds problems to the reader's."""
@@ -78,7 +88,7 @@ def read(root: Node, settings: Layer, reader: RunReader, search: Sampling | None
         overrides=tuple(set_ for node in _list(root, "overrides", reader) if (set_ := _override(node, reader))),
         settings=settings,
         mark=matrix.mark if matrix else root.mark,
-        searched=search is not None,
+        searched=search is not None and matrix is not None,
     )
 
 

@@ -23,6 +23,7 @@ from benchmark.config.experiment import Cell
 from benchmark.config.keys import Given, size
 from benchmark.config.layer import MAPPINGS, Layer, complete, merge, run_of
 from benchmark.config.pattern import Pattern
+from benchmark.config.possible import check_patterns
 from benchmark.config.problems import Mark, Problems
 from benchmark.config.resolve import resolve
 from benchmark.config.sampling import Shares
@@ -54,12 +55,16 @@ def expand(declaration: Declaration, problems: Problems) -> tuple[Cell, ...]:
         return ()
     drafts = _once([*_matrix_drafts(declaration, problems), *_include_drafts(declaration)])
     unmatched = Problems() if declaration.searched else problems
+    if declaration.searched:
+        check_patterns(declaration, problems)
     _check_models_match(declaration.models, drafts, unmatched)
     if not drafts:
         problems.add(declaration.mark, "no cell is left: everything is excluded")
     drafts = _overridden(drafts, declaration.overrides, unmatched)
     cells = tuple(_cell(each, declaration.settings) for each in drafts)
     _check_models(cells, declaration.mark, problems)
+    if declaration.searched:
+        cells = _first_of_equal(cells)
     _check_equal(cells, declaration, problems)
     _check_warmup(cells, problems)
     check_keys(cells, problems)
@@ -203,6 +208,14 @@ def _check_models_match(models: Sequence[Override], drafts: Sequence[_Draft], pr
 def _check_models(cells: Iterable[Cell], mark: Mark, problems: Problems) -> None:
     if any(not cell.run.model for cell in cells):
         problems.add(mark, "a cell has no model; name one under defaults, matrix or include")
+
+
+def _first_of_equal(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """What makes two trials equal, such as an override, makes one of them needless."""
+    first: dict[tuple[Any, ...], Cell] = {}
+    for cell in cells:
+        first.setdefault(_signature(cell.run), cell)
+    return tuple(first.values())
 
 
 def _check_equal(cells: Iterable[Cell], declaration: Declaration, problems: Problems) -> None:

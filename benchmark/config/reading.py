@@ -57,7 +57,7 @@ def parse(
     search = sections.search(root, problems)
     cells, space = _cells(root, settings, known, problems, sections.trials(root, search, chosen))
     if cells and space:
-        _check_trials(search.trials, space, len(cells), problems)
+        _check_trials(search.trials, space, cells, problems)
     problems.check()
     section = root.get("report") or root
     mark = (section.get("primary") or section).mark
@@ -86,18 +86,18 @@ def _cells(
     layer = _settings(settings, run_reader(known, wrong, base=Path.cwd()))
     reader = run_reader(known, wrong)
     declared = declaration.read(root, layer, reader, search)
-    space = declared.matrices[0].space if search and declared.matrices else None
     cells = () if wrong else expand(declared, wrong)
     problems.extend(wrong.found)
-    return cells, space
+    return cells, declared.space
 
 
-def _check_trials(trials: int, space: Space, cells: int, problems: Problems) -> None:
-    """Whether there can be so many; ``cells`` are those of the trials so far."""
+def _check_trials(trials: int, space: Space, cells: Sequence[Cell], problems: Problems) -> None:
+    """Whether there can be so many; ``cells`` are those of the trials so far, and others beside them."""
+    ours = sum(cell.trial is not None for cell in cells)
     if space.size < trials:
         few = f"these axes have only {space.size:,.0f} different configurations"
         problems.add(space.sampling.mark, f"{few}; set trials: {space.size:.0f} or give more values")
-    if (expected := trials * cells // len(space.tried)) > MAX_CELLS:
+    if (expected := len(cells) - ours + trials * ours // len(space.tried)) > MAX_CELLS:
         many = f"{trials:,} trials would have {expected:,} cells; at most {MAX_CELLS:,} fit one experiment"
         problems.add(space.sampling.mark, f"{many}; set fewer trials")
 

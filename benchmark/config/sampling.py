@@ -34,7 +34,8 @@ class Sampling:
     seed: int = key(0, "seed of the draws", ge=0)
     mark: Mark = Mark("")
     chosen: tuple[Shares, ...] = ()
-    """Further ones, by a search."""
+    """Further ones, by a search, of which so many are taken that there are ``most`` different ones."""
+    most: int = 0
 
 
 def read_sampling(node: Node, problems: Problems) -> Sampling | None:
@@ -68,7 +69,7 @@ def draw(
             yield shares, found
     for shares in sampling.chosen:
         found = _at(shares, axes)
-        if (identity := same(found)) not in seen:
+        if len(seen) < sampling.most and (identity := same(found)) not in seen:
             seen.add(identity)
             yield shares, found
 

@@ -107,7 +107,7 @@ def trials(root: Node, search: SearchSettings, chosen: Sequence[Shares]) -> Samp
     node = root.get("search")
     if node is None or search.strategy != "optuna":
         return None
-    return Sampling(search.drawn, search.seed, node.mark, tuple(chosen)[: search.trials - search.drawn])
+    return Sampling(search.drawn, search.seed, node.mark, tuple(chosen), search.trials)
 
 
 def _section(kind: type[Section], node: Node | None, rules: Mapping[str, Rule], problems: Problems) -> Section:

@@ -16,10 +16,12 @@ from benchmark.config.sampling import Sampling, Shares, draw
 
 @dataclass(frozen=True)
 class Space:
-    """The axes, and the samples that there are so far; those of a search are its trials."""
+    """The axes, and the samples that there are so far; those of a search are its trials.  ``context`` is what else
+    makes runs of them."""
 
     axes: tuple[Axis, ...]
     sampling: Sampling
+    context: str = ""
 
     @cached_property
     def tried(self) -> tuple[Shares, ...]:
@@ -47,6 +49,6 @@ class Space:
 
     @property
     def digest(self) -> str:
-        """Of everything that tells where a trial lies: another space's trials mean nothing here."""
-        axes = [(axis.name, axis.spread or [*map(text_of, axis.rows)]) for axis in self.axes]
-        return hashlib.sha256(repr((self.sampling.seed, axes)).encode()).hexdigest()
+        """Of everything that tells what a trial is, and of the seed: trials of another space mean nothing here."""
+        parts = (self.sampling.seed, [axis.text for axis in self.axes], self.context)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -42,8 +42,14 @@ class Spread:
 
     @property
     def size(self) -> float:
-        """How many numbers there are at most."""
-        return self.high - self.low + 1 if self.whole else math.inf
+        """How many numbers there are; infinity where they are many."""
+        if self.whole:
+            return self.high - self.low + 1
+        decades = {math.floor(math.log10(abs(end))) for end in (self.low, self.high) if end}
+        if self.low <= 0 or len(decades) > 1:
+            return math.inf
+        step = 10.0 ** (decades.pop() + 1 - DIGITS)
+        return round((self.high - self.low) / step) + 1 if step else math.inf
 
     def values(self, count: int) -> list[Number]:
         """So many numbers, at equal distances on the scale."""

@@ -19,7 +19,7 @@ import torch
 
 if TYPE_CHECKING:
     from codecarbon.core.cpu import IntelRAPL
-    from codecarbon.core.gpu_device import GPUDevice
+    from codecarbon.core.gpu_nvidia import NvidiaGPUDevice
 
 POWERCAP = Path("/sys/class/powercap/intel-rapl/subsystem")
 STAT = Path("/proc/stat")
@@ -36,12 +36,13 @@ class EnergyMeter:
     """The energy of this machine's processors and of one GPU, from its making on.
 
     Of the processors' energy a run has the share that it has of their busy time; runs that train side by side share it.
+    Nothing is raised: where a meter fails, or cannot be read once, there is no value any more.
     """
 
-    def __init__(self, processors: IntelRAPL, gpu: GPUDevice | None = None) -> None:
+    def __init__(self, processors: IntelRAPL, gpu: NvidiaGPUDevice | None = None) -> None:
         self._processors, self._gpu = processors, gpu
         self._kwh = {"processors": 0.0, "gpu": 0.0}
-        self._shared = False
+        self._failed = False
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._busy, self._read = _busy_seconds(), time.monotonic()
         processors.start()
@@ -50,13 +51,13 @@ class EnergyMeter:
         threading.Thread(target=self._follow, name="energy", daemon=True).start()
 
     def kwh(self, cpu_seconds: float) -> float | None:
-        """Kilowatt-hours so far of a run that has had so many seconds of processors; ``None``: others were on its GPU,
-        too."""
+        """Kilowatt-hours so far of a run that has had so many seconds of processors; ``None``: a meter failed, or
+        others were on its GPU, too."""
         with self._lock:
             self._take()
             busy = max(_busy_seconds() - self._busy, cpu_seconds)
             found = self._kwh["processors"] * (cpu_seconds / busy if busy else 0.0) + self._kwh["gpu"]
-            return None if self._shared else found
+            return None if self._failed else found
 
     def close(self) -> None:
         self._ended.set()
@@ -71,41 +72,59 @@ class EnergyMeter:
 
         now = time.monotonic()
         passed, self._read = Time.from_seconds(now - self._read), now
-        found = self._processors.get_cpu_details(passed)
-        self._kwh["processors"] += sum(kwh for name, kwh in found.items() if "Energy" in name)
-        if self._gpu is not None:
-            self._shared |= len(self._gpu.get_gpu_details()["compute_processes"]) > 1
-            self._kwh["gpu"] += self._gpu.delta(passed)["delta_energy_consumption"].kWh
+        try:
+            found = self._processors.get_cpu_details(passed)
+            self._kwh["processors"] += sum(kwh for name, kwh in found.items() if "Energy" in name)
+            self._failed |= not found or any(each.sample_skipped for each in self._processors._rapl_files)
+            if self._gpu is not None:
+                self._kwh["gpu"] += self._gpu.delta(passed)["delta_energy_consumption"].kWh
+                self._failed |= len(self._gpu._get_compute_processes()) > 1  # type: ignore[no-untyped-call]
+                self._failed |= self._gpu._get_total_energy_consumption() is None
+        except Exception:  # drivers have errors of many kinds, and none is a reason to end a run
+            self._failed = True
 
 
 def find(device: torch.device) -> EnergyMeter | None:
     """The meter for a run on ``device``; ``None`` where CodeCarbon is not installed, or not all that the run uses tells
     its energy: half of it would look like a small sum."""
-    readable = any(_is_readable(each) for each in POWERCAP.glob("intel-rapl*:*/energy_uj"))
-    if not readable or importlib.util.find_spec("codecarbon") is None:
+    packages = [each for each in POWERCAP.glob("intel-rapl*:*") if _text(each / "name").startswith("package")]
+    if not packages or not all(_text(each / "energy_uj") for each in packages):
         return None
-    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+    if importlib.util.find_spec("codecarbon") is None:
+        return None
+    try:
+        return _meter(device)
+    except Exception:  # as above
+        return None
+
+
+def _meter(device: torch.device) -> EnergyMeter | None:
     from codecarbon.core.cpu import IntelRAPL
 
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # its import sets it
     gpu = _gpu(device) if device.type == "cuda" else None
-    return None if device.type != "cpu" and gpu is None else EnergyMeter(IntelRAPL(str(POWERCAP)), gpu)  # type: ignore[no-untyped-call]
+    if device.type != "cpu" and gpu is None:
+        return None
+    return EnergyMeter(IntelRAPL(str(POWERCAP)), gpu)  # type: ignore[no-untyped-call]
 
 
-def _gpu(device: torch.device) -> GPUDevice | None:
+def _gpu(device: torch.device) -> NvidiaGPUDevice | None:
     """The GPU that ``device`` is, if its driver counts energy."""
     from codecarbon.core.gpu import AllGPUDevices
+    from codecarbon.core.gpu_nvidia import NvidiaGPUDevice
 
     uuid = str(torch.cuda.get_device_properties(device).uuid)
-    found = [each for each in AllGPUDevices().devices if uuid in str(each.get_static_details()["uuid"])]
-    counts = [each for each in found if each.get_gpu_details()["total_energy_consumption"] is not None]
-    return counts[0] if counts else None
+    found = (each for each in AllGPUDevices().devices if isinstance(each, NvidiaGPUDevice))
+    ours = (each for each in found if uuid in str(each.get_static_details()["uuid"]))
+    return next((each for each in ours if each._get_total_energy_consumption() is not None), None)
 
 
-def _is_readable(path: Path) -> bool:
+def _text(path: Path) -> str:
+    """Nothing where it cannot be read."""
     try:
-        return bool(path.read_text())
+        return path.read_text()
     except OSError:
-        return False
+        return ""
 
 
 def _busy_seconds() -> float:

@@ -86,7 +86,8 @@ class ResourceMeter:
 
     def __enter__(self) -> Self:
         self._load = os.getloadavg()[0]
-        self._started, self._cpu, self._energy = time.perf_counter(), _cpu_seconds(), energy.find(self._device)
+        self._energy = energy.find(self._device)
+        self._started, self._cpu = time.perf_counter(), _cpu_seconds()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         return self
