@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import click
 
@@ -11,8 +12,11 @@ from benchmark.cli_options import ask_what_becomes_of_jobs, print_json, teller
 from benchmark.errors import exit_code, message
 from benchmark.reporting import Summary
 from benchmark.session import Options, Session
+from benchmark.site import signals
 from benchmark.sweep_events import Stopping
 from benchmark.terminal import choose
+
+LATER = "`run` again goes on; `sync` publishes the leaderboard in MLflow"
 
 
 def carry_out(
@@ -30,27 +34,31 @@ def carry_out(
     Args:
         yes: money may be spent without asking.
     """
-    say, asked, left, code = teller(as_json), yes, options, 0
-    summary: Summary | None = None
-    while summary is None or summary.more:
-        try:
-            session = begin(left)
-        except (Exception, KeyboardInterrupt) as error:
-            expected = 130 if isinstance(error, KeyboardInterrupt) else exit_code(error)
-            if summary is None or expected is None:
-                raise
-            code = expected  # what is done is done, and told
-            say(message(error))
-            break
-        summary = _one(session, say, as_json=as_json, yes=asked)
-        asked, left = asked or session.costs_money, session.options_left
-        for line in (summary.lines[0], *session.passed_over) if summary.more else ():
-            say(line)
+    say, asked, left = teller(as_json), yes, options
+    with ExitStack() as stack:
+        summary = None
+        while summary is None or summary.more:
+            try:
+                session = begin(left)
+            except Exception as error:
+                code = exit_code(error)
+                if summary is None or code is None:
+                    raise
+                lines = (*summary.lines, message(error), LATER)  # what is done is done, and told
+                summary = Summary(lines, summary.document, code)
+                break
+            summary = _one(session, say, as_json=as_json, yes=asked)
+            asked, left = asked or session.costs_money, session.options_left
+            if summary.more:
+                if session.options.interrupt is None:  # no request is lost between two sessions
+                    stack.enter_context(signals(session.interrupt))
+                for line in (summary.lines[0], *session.passed_over):
+                    say(line)
     for line in [*summary.lines, *then()]:
         say(line)
     if as_json:
         print_json(summary.document)
-    return summary.exit_code or code
+    return summary.exit_code
 
 
 def _one(session: Session, say: Callable[[str], None], *, as_json: bool, yes: bool) -> Summary:

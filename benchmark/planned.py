@@ -101,19 +101,20 @@ def _experiment(path: Path, settings: Sequence[str], results: Path, known: Names
     return config.load(path, settings, known, further) if further else experiment
 
 
-def trial_problem(path: Path | None, settings: Sequence[str], plan: Plan, shares: Shares) -> str | None:
-    """Why the runs of a further trial cannot be; ``None``: they can."""
+def trial_problem(
+    path: Path | None, settings: Sequence[str], plan: Plan, accepted: Sequence[Shares], shares: Shares
+) -> str | None:
+    """Why the runs of a further trial cannot be, beside those of the plan and of ``accepted`` ones; ``None``: they
+    can."""
     assert plan.experiment.space is not None
-    cache, chosen = datasets.cache_directory(), (*plan.experiment.space.sampling.chosen, shares)
-    with catalogue.one_child():
-        try:
-            experiment = config.load(path or default_experiment(), settings, catalogue.names(cache), chosen)
-            cells = tuple(cell for cell in experiment.cells if cell.trial == shares)
-            if not cells:
-                return "it is excluded, or equal to another one"
-            planning.make(replace(experiment, cells=cells), plan.directory, cache)
-        except ConfigError as error:
-            return str(error.problems[0])
+    cache, chosen = datasets.cache_directory(), (*plan.experiment.space.sampling.chosen, *accepted, shares)
+    try:
+        experiment = config.load(path or default_experiment(), settings, catalogue.names(cache), chosen)
+        if not any(cell.trial == shares for cell in experiment.cells):
+            return "it is excluded, or equal to another one"
+        planning.make(experiment, plan.directory, cache)
+    except ConfigError as error:
+        return str(error.problems[0])
     return None
 
 

@@ -170,6 +170,7 @@ class Publishing:
         self._warm_up()
         if self._after is not None:
             self._after._thread.join()
+            self._after = None
         while (request := self._next()) is not None:
             closing = self._closing
             if self._publish(request, self._notices[request.run.run_id]):

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 import launch
 from benchmark import (
+    catalogue,
     elsewhere,
     mlflow_store,
     network_disk,
@@ -32,6 +32,8 @@ from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
 from benchmark.durable import atomic
+from benchmark.errors import exit_code as code_of
+from benchmark.errors import message
 from benchmark.estimate import Estimate
 from benchmark.forecast import spent
 from benchmark.inspecting import write_cards
@@ -45,7 +47,8 @@ from benchmark.publishing import Publishing, patience
 from benchmark.reporting import Summary
 from benchmark.run import Run
 from benchmark.searching import Searching, outlook
-from benchmark.sweep import Interrupt, Site, Sweep, SweepEvent
+from benchmark.site import Interrupt, Site, signals
+from benchmark.sweep import Sweep, SweepEvent
 from benchmark.timing import Experience
 
 BETWEEN_SECONDS = 2.0
@@ -76,6 +79,8 @@ class Options:
     """When the first session of a search began, by the monotonic clock."""
     after: Publishing | None = None
     """What may still publish the runs of an earlier session."""
+    interrupt: Interrupt | None = None
+    """How often the user has asked to stop in earlier sessions."""
 
     @property
     def used_up(self) -> bool:
@@ -104,6 +109,8 @@ class Session:
     """Whether a search's further trials can be trained; ``None``: none are chosen."""
     more: bool = False
     """Whether a search has chosen further runs."""
+    trouble: Exception | None = None
+    """Why it could not."""
 
     @classmethod
     def open(cls, path: Path | None, settings: Sequence[str], results: Path, options: Options) -> Session:
@@ -147,13 +154,14 @@ class Session:
         tasks = preparing.tasks(experiment.launch) if remote else "train"
         search = Searching(experiment.search)
         site = Site(journal, launcher, publishing, data, found.names, forecast, profiles, tasks, budget, search)
-        interrupt = Interrupt(choice=options.on_interrupt)
+        interrupt = options.interrupt or Interrupt(choice=options.on_interrupt)
         how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, packing=packed)
         workers = preparing.at_a_time(experiment.launch, options.workers, how, packed)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
         presenting = Presenting(plan, journal, publishing, uri, partial(words.command, path, settings))
         expected = paying.expected(experiment.launch, todo, site.forecast, workers, remote=remote)
-        fitting = trials.Fitting(partial(trial_problem, path, settings, plan)) if options.train else None
+        problem = partial(trial_problem, path, settings, plan)
+        fitting = trials.Fitting(problem, lambda: sweep.stopped) if options.train else None
         started = opened if options.begun is None else options.begun
         return cls(
             found, site, sweep, interrupt, todo, workers, presenting, stack, expected, options, started, opened, fitting
@@ -196,7 +204,14 @@ class Session:
         seconds = None if options.max_time is None else options.max_time - passed
         after = self.site.publishing
         return replace(
-            options, limit=limit, max_time=seconds, retry=(), rerun_stale=False, begun=self.started, after=after
+            options,
+            limit=limit,
+            max_time=seconds,
+            retry=(),
+            rerun_stale=False,
+            begun=self.started,
+            after=after,
+            interrupt=self.interrupt,
         )
 
     @property
@@ -206,7 +221,7 @@ class Session:
 
     def events(self, publishing_seconds: float | None = None) -> Iterator[SweepEvent]:
         """Runs everything; Ctrl-C once drains, twice kills.  At the end MLflow gets so many seconds, or what is due."""
-        with _signals(self.interrupt):
+        with signals(self.interrupt):
             yield from self.sweep.events()
             self.more = self._goes_on()
             due = patience(self.presenting.uri, len(self.todo))
@@ -216,7 +231,8 @@ class Session:
 
     def conclude(self) -> Summary:
         """Writes the leaderboard and the view in MLflow, and lets go of the experiment."""
-        with _signals(self.interrupt), self.stack:
+        with signals(self.interrupt), self.stack:
+            self.more = self.more and not self.sweep.stopped
             again = self.presenting.command("run")
             document, written = _write_report(self.found.plan, self.site.journal, again, self.workers)
             shown = [] if self.more else self.presenting.lines(worked=bool(self.todo))
@@ -233,14 +249,24 @@ class Session:
         lines.append(closing(len(self.found.plan.runs), failed, left, stopped, time.monotonic() - self.started))
         code = exit_code(interrupted=bool(self.interrupt.requests), undone=undone, failed=failed)
         code = ENVIRONMENT if self.sweep.full else code
+        if self.trouble and not self.interrupt.requests:
+            lines.append(f"the search could not go on: {message(self.trouble)}")
+            code = code_of(self.trouble) or code
         return Summary(tuple(lines), document, code, self.more)
 
     def _goes_on(self) -> bool:
         """Whether a search has further runs; who asks meanwhile to stop is heard."""
         if self.fitting is None or self.sweep.stopped:
             return False
-        more = trials.go_on(self.found.plan, self.site.journal, self.fitting)
-        return more and not (self.sweep.stopped or self.options_left.used_up)
+        try:
+            with catalogue.one_child():
+                more = trials.go_on(self.found.plan, self.site.journal, self.fitting)
+        except Exception as error:
+            if code_of(error) is None:
+                raise
+            self.trouble = error  # what is done is done, and told
+            return False
+        return more and not self.options_left.used_up
 
     @property
     def _is_cut_off(self) -> bool:
@@ -281,7 +307,8 @@ def _chosen(found: Found, options: Options) -> list[PlannedRun]:
     if not options.train:
         must_have_run(found.plan)
         return []
-    if found.plan.experiment.space and not proposing.is_installed():
+    search, space = found.plan.experiment.search, found.plan.experiment.space
+    if space and len(space.tried) < search.trials and not proposing.is_installed():
         raise UsageProblem(proposing.MISSING)
     chosen = preparing.chosen(found.plan, options.retry, options.rerun_stale)
     wanted = {cell.run.run_id for cell in found.cells}
@@ -302,18 +329,3 @@ def _write_report(plan: Plan, journal: Journal, command: str, workers: int | Non
     from benchmark import results
 
     return results.write(results.leaderboard(plan, journal, command, workers), plan.directory)
-
-
-@contextmanager
-def _signals(interrupt: Interrupt) -> Iterator[None]:
-    """Ctrl-C adds a request; SIGTERM stops at once."""
-
-    def on_signal(signum: int, frame: object) -> None:
-        interrupt.requests += 1 if signum == signal.SIGINT else 2
-
-    before = {each: signal.signal(each, on_signal) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

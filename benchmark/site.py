@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -59,3 +61,18 @@ class Site:
     tasks: str = "train"
     budget: Budget = field(default_factory=Budget)
     search: Searching | None = None
+
+
+@contextmanager
+def signals(interrupt: Interrupt) -> Iterator[None]:
+    """Ctrl-C adds a request; SIGTERM stops at once."""
+
+    def on_signal(signum: int, frame: object) -> None:
+        interrupt.requests += 1 if signum == signal.SIGINT else 2
+
+    before = {each: signal.signal(each, on_signal) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -33,23 +33,37 @@ FILE = "trials.json"
 
 @dataclass
 class Fitting:
-    """Whether trials can be trained, as ``problem`` says, which is ``None`` for one that can; remembers what cannot."""
+    """Whether trials can be trained beside those that were accepted, and why not.
 
-    problem: Callable[[Shares], str | None]
+    Args:
+        problem: of accepted trials and a further one; ``None``: there is none.
+        stopped: whether nobody waits for an answer any more.
+    """
+
+    problem: Callable[[Sequence[Shares], Shares], str | None]
+    stopped: Callable[[], bool]
+    accepted: list[Shares] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    exhausted: bool = False
+    """Whether no further trial was found."""
 
     def __call__(self, shares: Shares) -> bool:
-        found = self.problem(shares)
-        self.refused += [found] if found else []
+        if self.stopped():
+            return False
+        found = self.problem(self.accepted, shares)
+        if found is None:
+            self.accepted.append(shares)
+        else:
+            self.refused.append(found)
         return found is None
 
     @property
     def lines(self) -> list[str]:
         """For people."""
         count = len(self.refused)
-        if not count:
-            return []
-        return [f"the search passed over {count} trial{'s' * (count != 1)} that cannot be trained: {self.refused[0]}"]
+        passed = f"the search passed over {count} trial{'s' * (count != 1)} that cannot be trained"
+        found = [f"{passed}: {self.refused[0]}"] if count else []
+        return [*found, *(["the search ends: no further configuration was found"] if self.exhausted else [])]
 
 
 def chosen(directory: Path, space: Space) -> tuple[Shares, ...]:
@@ -69,7 +83,7 @@ def chosen(directory: Path, space: Space) -> tuple[Shares, ...]:
     return found
 
 
-def go_on(plan: Plan, journal: Journal, fits: Callable[[Shares], bool]) -> bool:
+def go_on(plan: Plan, journal: Journal, fits: Fitting) -> bool:
     """Chooses the next batch where every run of the trials so far has an outcome: whether there is one."""
     search, space = plan.experiment.search, plan.experiment.space
     if space is None:
@@ -81,9 +95,10 @@ def go_on(plan: Plan, journal: Journal, fits: Callable[[Shares], bool]) -> bool:
     if chosen(plan.directory, space) != space.sampling.chosen:
         return True  # somebody else has gone on since the plan was made
     further = proposing.propose(space, _values(plan, search, outcomes, journal), min(left, search.batch), fits)
-    if further:
+    fits.exhausted = not further and not fits.stopped()
+    if further and not fits.stopped():
         write_json(path, {**_read(path), space.digest: [*space.tried[search.drawn :], *further]})
-    return bool(further)
+    return bool(further) and not fits.stopped()
 
 
 def _read(path: Path) -> dict[str, list[Shares]]:

@@ -17,7 +17,7 @@ from benchmark.journal import Journal
 from benchmark.mlflow_store import sqlite_uri
 from benchmark.records import Failure, Result
 from benchmark.run import Run
-from benchmark.session import _signals
+from benchmark.site import signals
 from benchmark.sweep import Ended, Interrupt, Started, Stopping, SweepEvent
 from launch.fast_local import is_locked
 from tests.elsewhere import LACKS, Elsewhere
@@ -154,7 +154,7 @@ def test_when_the_time_is_up_jobs_elsewhere_are_stopped_too(bench: Elsewhere) ->
 
 def test_ctrl_c_is_one_request_and_term_is_two() -> None:
     interrupt, before = Interrupt(), signal.getsignal(signal.SIGTERM)
-    with _signals(interrupt):
+    with signals(interrupt):
         os.kill(os.getpid(), signal.SIGINT)
         assert interrupt.requests == 1
         os.kill(os.getpid(), signal.SIGTERM)

@@ -12,6 +12,7 @@ from benchmark import proposing, trials
 from benchmark.config import ConfigError, Experiment, parse
 from benchmark.config.sampling import Shares
 from benchmark.config.space import Space
+from benchmark.planned import planned, trial_problem
 from benchmark.preparing import UsageProblem
 from tests.test_search import epochs, kill_after, made, quality
 
@@ -244,6 +245,26 @@ def test_a_search_chooses_by_results_and_a_kill_changes_nothing(tmp_path: Path) 
     after = quality(whole)
     assert {name: after[name] for name in before} == before
     assert len(after) == 16
+
+
+def test_a_trial_is_tried_beside_the_others(tmp_path: Path) -> None:
+    """Each of the sizes can be trained; enlarged to the network's smallest they are the same run."""
+    text = """name: a
+data: {source: synthetic, train_size: 90, test_size: 30, classes: 3}
+defaults: {model: torchvision/googlenet, resize: auto}
+matrix: {image_size: {linear: [8, 12]}, lr: {log: [1e-4, 1e-1]}}
+search: {strategy: optuna, trials: 9, startup: 1}
+"""
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    plan = planned(path, (), tmp_path / "results").plan
+    assert trial_problem(path, (), plan, [], (0.1, 0.5)) is None
+    problem = trial_problem(path, (), plan, [(0.1, 0.5)], (0.9, 0.5))
+    assert problem is not None
+    assert "the same run" in problem
+    assert trial_problem(path, (), plan, [], (0.1, 0.5)) is None
+    path.write_text(text + "exclude: [{lr: '< 1e-3'}]\n")
+    assert trial_problem(path, (), plan, [], (0.9, 0.1)) == "it is excluded, or equal to another one"
 
 
 ODD = """name: tiny

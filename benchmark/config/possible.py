@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmark.config.declaration import Declaration
-from benchmark.config.layer import Layer, complete
+from benchmark.config.layer import MAPPINGS, Layer, complete, lookup
 from benchmark.config.pattern import Pattern
 from benchmark.config.problems import Problems
 
@@ -18,15 +18,16 @@ def check_patterns(declaration: Declaration, problems: Problems) -> None:
         *((each.when, "this override can match no cell") for each in declaration.overrides),
     )
     layers = list(_layers(declaration))
-    ranges = {axis.name for matrix in declaration.matrices for axis in matrix.axes if axis.spread}
+    unknown = {axis.name for matrix in declaration.matrices for axis in matrix.axes if axis.spread} | {*MAPPINGS}
+    given: dict[str, list[Layer]] = {}
     for pattern, words in named:
-        if not all(_is_possible(pattern, key, layers) for key in pattern.alternatives.keys() - ranges):
-            problems.add(pattern.mark, words)
-
-
-def _is_possible(pattern: Pattern, key: str, layers: list[Layer]) -> bool:
-    alone = Pattern({key: pattern.alternatives[key]}, pattern.mark)
-    return any(alone.matches(layer) for layer in layers)
+        for key in pattern.alternatives.keys() - unknown:
+            if key not in given:
+                given[key] = list({repr(lookup(layer, key)): layer for layer in layers}.values())
+            alone = Pattern({key: pattern.alternatives[key]}, pattern.mark)
+            if not any(alone.matches(layer) for layer in given[key]):
+                problems.add(pattern.mark, words)
+                break
 
 
 def _layers(declaration: Declaration) -> Iterator[Layer]:
