@@ -79,7 +79,7 @@ def needed(calls: Sequence[Mapping[str, Any]], by: str) -> list[Need]:
     return [need for call in calls if call["by"] == by for need in needs(call)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "by", "others"),
     [("orchestrator-policy", "caller", NOT_IN_THE_SWEEP), ("job-role-policy", "service", NOT_REHEARSED)],

@@ -14,6 +14,7 @@ from benchmark.config.sampling import Shares
 from benchmark.config.space import Space
 from benchmark.planned import planned, trial_problem
 from benchmark.preparing import UsageProblem
+from tests.test_cli import Command
 from tests.test_search import epochs, kill_after, made, quality
 
 AXES = "lr: {log: [1e-5, 1e-1]}, weight_decay: [0, 0.05, 0.2], seed: [0, 1]"
@@ -216,9 +217,13 @@ def test_without_optuna_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.Mon
     assert not (tmp_path / "results").exists()
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    return made(tmp_path_factory.mktemp("кот #1") / "whole", TINY + SEARCH.format(7))
+
+
 @pytest.mark.slow
-def test_a_search_chooses_by_results_and_a_kill_changes_nothing(tmp_path: Path) -> None:
-    whole = made(tmp_path / "кот #1", TINY + SEARCH.format(7))
+def test_a_search_chooses_by_results_and_more_trials_go_on(whole: Command) -> None:
     assert "3 of 7 trials are chosen" in whole("plan", "--no-probe")
     said = whole("run")
     assert "5 of 7 trials are chosen" in said
@@ -230,13 +235,6 @@ def test_a_search_chooses_by_results_and_a_kill_changes_nothing(tmp_path: Path) 
     assert len(found) == 4
     assert "0 to run" in whole("run")
 
-    killed = made(tmp_path / "killed", TINY + SEARCH.format(7))
-    for seen in (4, 20, 33):
-        kill_after(seen, killed)
-    killed("run", "--workers", "1")
-    assert quality(killed) == quality(whole)
-    assert epochs(killed) == epochs(whole)
-
     (whole.home / "experiments.yaml").write_text(TINY + SEARCH.format(8))
     before = quality(whole)
     assert json.loads(whole("status", "--json"))["search"] == {"trials": 7, "of": 8}
@@ -245,6 +243,18 @@ def test_a_search_chooses_by_results_and_a_kill_changes_nothing(tmp_path: Path) 
     after = quality(whole)
     assert {name: after[name] for name in before} == before
     assert len(after) == 16
+
+
+@pytest.mark.nightly
+def test_a_kill_changes_nothing(whole: Command, tmp_path: Path) -> None:
+    (whole.home / "experiments.yaml").write_text(TINY + SEARCH.format(8))
+    whole("run")
+    killed = made(tmp_path / "killed", TINY + SEARCH.format(8))
+    for seen in (4, 20, 33):
+        kill_after(seen, killed)
+    killed("run", "--workers", "1")
+    assert quality(killed) == quality(whole)
+    assert epochs(killed) == epochs(whole)
 
 
 def test_a_trial_is_tried_beside_the_others(tmp_path: Path) -> None:
