@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import ToTensor
 
+from benchmark import collector
 from benchmark.data import datasets
 from benchmark.data.synthetic import images
 from benchmark.run import DataSpec
@@ -95,7 +96,8 @@ def _ours(home: Path, size: int, *, keep: bool = False) -> None:
 def _again(home: Path, size: int) -> None:
     """What `run` does: it plans, and asks for the images of the digest that it has planned with."""
     cache, spec = home / "cache", DataSpec("folder", path=str(home / "photos"))
-    digest = datasets.inspect(spec, cache).digest
+    with collector.paused():  # as it is while the command plans
+        digest = datasets.inspect(spec, cache).digest
     datasets.prepare(spec, image_size=size, channels=3, resize="crop", cache=cache, digest=digest)
 
 

@@ -69,11 +69,10 @@ def scan(root: Path, paths: Sequence[Path], cache: Path) -> list[FileFacts]:
         DataError: the cache cannot be written.
     """
     with _open(cache) as table:
-        facts = _known(table, root, paths)
-    new = [path for path in paths if path not in facts]
-    digests = parallel(_digest, new, WINDOW)
-    facts |= dict(zip(new, counted(digests, len(new), "reading images"), strict=True))
-    return [facts[path] for path in paths]
+        known = _known(table, root, paths)
+    new = [path for path, facts in zip(paths, known, strict=True) if facts is None]
+    digests = iter([*counted(parallel(_digest, new, WINDOW), len(new), "reading images")])
+    return [next(digests) if facts is None else facts for facts in known]
 
 
 def keep(cache: Path, examined: Sequence[Examined]) -> None:
@@ -105,25 +104,23 @@ def _open(cache: Path) -> Iterator[sqlite3.Connection]:
         raise DataError(f"{path}: broken: {error}; delete it, it is only a cache") from error
 
 
-def _known(table: sqlite3.Connection, root: Path, paths: Sequence[Path]) -> dict[Path, FileFacts]:
+def _known(table: sqlite3.Connection, root: Path, paths: Sequence[Path]) -> list[FileFacts | None]:
+    """Of each path what is known, if it is as it was then."""
     prefix = os.fsencode(root).rstrip(b"/")
     # "0" follows "/" in ASCII: the range holds everything below the root.
     rows = table.execute("SELECT * FROM files WHERE path > ? AND path < ?", (prefix + b"/", prefix + b"0"))
     kept = {row[0]: row[1:] for row in rows}
-    known = {}
-    for path in paths:
-        row = kept.get(os.fsencode(path))
-        if row and _is(path, Stat(*row[:3])):
-            known[path] = FileFacts(*row[3:])
-    return known
+    found = ((path, kept.get(os.fsencode(path))) for path in paths)
+    return [FileFacts(*row[3:]) if row and _is(path, row[:3]) else None for path, row in found]
 
 
-def _is(path: Path, known: Stat) -> bool:
+def _is(path: Path, known: tuple[int, ...]) -> bool:
     """Whether a file is as it was; one that has gone is not, and is told of when it is decoded."""
     try:
-        return Stat.of(path) == known
+        each = os.stat(path)  # noqa: PTH116 - a Path's takes longer, and there may be a million
     except OSError:
         return False
+    return (each.st_size, each.st_mtime_ns, each.st_ctime_ns) == known
 
 
 def _digest(path: Path) -> FileFacts:

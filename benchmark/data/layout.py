@@ -152,11 +152,11 @@ def _contents(directory: Path) -> tuple[list[Path], list[Path]]:
     with os.scandir(directory) as entries:
         visible = [each for each in entries if is_visible(each.name)]
     directories = sorted(each.name for each in visible if each.is_dir())
-    files = sorted(each.name for each in visible if not each.is_dir())
-    unread = [name for name in files if _suffix(name) in UNREAD]
+    files = sorted((each.name, _suffix(each.name)) for each in visible if not each.is_dir())
+    unread = [name for name, suffix in files if suffix in UNREAD]
     if unread:
         raise DataError(f"{directory}: images of kinds that are not read: {', '.join(unread)}; convert to PNG or JPEG")
-    images = [directory / name for name in files if _suffix(name) in SUFFIXES]
+    images = [directory / name for name, suffix in files if suffix in SUFFIXES]
     return [directory / name for name in directories], images
 
 
