@@ -116,7 +116,8 @@ def run(
         click.echo(start(sys.argv[1:], experiment, settings, results))
         return
     from benchmark.cli_session import carry_out
-    from benchmark.session import Options, Session
+    from benchmark.options import Options
+    from benchmark.session import Session
 
     options = Options(
         workers=workers,

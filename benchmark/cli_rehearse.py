@@ -51,8 +51,9 @@ def rehearse(
     runs its training jobs here, faults included.  What comes of it lies under ./rehearsal.
     """
     from benchmark.cli_session import carry_out
+    from benchmark.options import Options
     from benchmark.rehearsing import fetch_data, rehearsal
-    from benchmark.session import Options, Session
+    from benchmark.session import Session
     from launch.rehearsal.faults import Faults
 
     faults = Faults(seed=seed, throttle=throttle, spot=spot, capacity=capacity, quota=_quotas(quota))

@@ -10,8 +10,9 @@ import click
 
 from benchmark.cli_options import ask_what_becomes_of_jobs, print_json, teller
 from benchmark.errors import exit_code, message
+from benchmark.options import Options
 from benchmark.reporting import Summary
-from benchmark.session import Options, Session
+from benchmark.session import Session
 from benchmark.site import signals
 from benchmark.sweep_events import Stopping
 from benchmark.terminal import choose

@@ -88,6 +88,23 @@ def make(
     facts = {
         spec: datasets.inspect(spec, cache, _form(experiment, spec) if decode else None) for spec in experiment.data
     }
+    runs, models = _resolved(experiment, facts, cache)
+    efforts = {run.run_id: Effort.of(run, models[_spec(run, facts[run.data])], facts[run.data]) for run in runs}
+    cells = _cells(experiment, runs, efforts, directory)
+    probes = Probes(cache, {spec: len(each.classes) for spec, each in facts.items()})
+    if probe:
+        untried = (cell.run for cell in cells if cell.state == "new")
+        probe(probes, probes.missing(sorted(untried, key=lambda run: efforts[run.run_id].seconds)))
+    efforts, unsure = timed(efforts, probes.of(runs), Experience.read(cache))
+    order = _order(cells, _forecast(efforts, cells, unsure))
+    ordered, trials = tuple(sorted(cells, key=order)), _trials(experiment, runs)
+    return Plan(experiment, directory, ordered, facts, efforts, unsure, trials)
+
+
+def _resolved(
+    experiment: Experiment, facts: Mapping[DataSpec, DataFacts], cache: Path
+) -> tuple[tuple[Run, ...], Mapping[ModelSpec, ModelFacts]]:
+    """The runs, and what is known of their models."""
     models: dict[ModelSpec, ModelFacts] = {}
 
     def describe(specs: Sequence[ModelSpec]) -> Mapping[ModelSpec, ModelFacts]:
@@ -101,21 +118,19 @@ def make(
         lambda specs: catalogue.refusals(specs, cache),
         lambda specs: obtaining.obtain(specs, cache),
     )
+    return runs, models
+
+
+def _cells(
+    experiment: Experiment, runs: Sequence[Run], efforts: Mapping[str, Effort], directory: Path
+) -> list[PlannedRun]:
+    """Each run with its state, as the journal has it."""
     outcomes, begun = _read_journal(directory)
-    efforts = {run.run_id: Effort.of(run, models[_spec(run, facts[run.data])], facts[run.data]) for run in runs}
     ids = {run.run_id for run in runs}
     new = (run for run in runs if run.run_id not in outcomes)
     changed = changes(new, (each for each in begun if each["run_id"] not in ids))
     outcomes = outcomes if experiment.search.strategy == "halving" else _without_search(outcomes)
-    cells = [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs, changed.get(run.run_id)) for run in runs]
-    probes = Probes(cache, {spec: len(each.classes) for spec, each in facts.items()})
-    if probe:
-        untried = (cell.run for cell in cells if cell.state == "new")
-        probe(probes, probes.missing(sorted(untried, key=lambda run: efforts[run.run_id].seconds)))
-    efforts, unsure = timed(efforts, probes.of(runs), Experience.read(cache))
-    order = _order(cells, _forecast(efforts, cells, unsure))
-    ordered, trials = tuple(sorted(cells, key=order)), _trials(experiment, runs)
-    return Plan(experiment, directory, ordered, facts, efforts, unsure, trials)
+    return [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs, changed.get(run.run_id)) for run in runs]
 
 
 def _trials(experiment: Experiment, runs: Sequence[Run]) -> dict[Shares, tuple[Run, ...]]:

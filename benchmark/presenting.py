@@ -59,7 +59,7 @@ class Presenting:
             TrackingError: MLflow does not take them.
         """
         plan, journal = self.plan, self.journal
-        publisher = self.publishing.publisher or publisher_of(self.uri, plan)
+        publisher = self.publishing.publisher or _publisher(self.uri, plan)
         files, uuid = _files(plan.directory), journal.note("sweep_uuid", os.urandom(16).hex())
         journal.remember(_PRESENTED, "no")  # whoever ends within is followed by one who presents it again
 
@@ -75,15 +75,25 @@ class Presenting:
         return "\n".join((line, *registering.lines(plan, journal, self.uri)))
 
 
-def publisher_of(uri: str, plan: Plan) -> Publisher:
-    """Who publishes the runs of a plan."""
+def publishing_of(uri: str, plan: Plan, *, after: Publishing | None, soon: bool) -> Publishing:
+    """What publishes the runs of a plan.
+
+    Args:
+        after: what may still work.
+        soon: there will be something to publish.
+    """
+    warm_up = _import_libraries if soon else (lambda: None)
+    return Publishing(lambda: _publisher(uri, plan), lambda: mlflow_store.answers(uri), warm_up, after)
+
+
+def _publisher(uri: str, plan: Plan) -> Publisher:
     from benchmark.results import run_figures, source_commit
     from benchmark.tracking import Publisher
 
     return Publisher(uri, plan.experiment.name, data=plan.data, artifacts=run_figures, commit=source_commit())
 
 
-def import_libraries() -> None:
+def _import_libraries() -> None:
     """Of the tracker and of the reports: both are needed in the end."""
     import benchmark.results
     import benchmark.tracking  # noqa: F401

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import launch
 from benchmark import (
@@ -28,7 +28,6 @@ from benchmark import (
     words,
 )
 from benchmark.concluding import ENVIRONMENT, best, closing, exit_code
-from benchmark.config import Experiment
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
 from benchmark.durable import atomic
@@ -39,53 +38,22 @@ from benchmark.forecast import spent
 from benchmark.inspecting import write_cards
 from benchmark.journal import Journal, Outcome
 from benchmark.lock import exclusive
+from benchmark.options import Options
 from benchmark.plan import Plan, PlannedRun
 from benchmark.planned import Found, planned, trial_problem
 from benchmark.preparing import UsageProblem, must_have_run
-from benchmark.presenting import Presenting, import_libraries, publisher_of
-from benchmark.publishing import Publishing, patience
+from benchmark.presenting import Presenting, publishing_of
+from benchmark.publishing import patience
 from benchmark.reporting import Summary
 from benchmark.run import Run
 from benchmark.searching import Searching, outlook
 from benchmark.site import Interrupt, Site, signals
 from benchmark.sweep import Sweep, SweepEvent
 from benchmark.timing import Experience
+from launch import Launcher
 
 BETWEEN_SECONDS = 2.0
 """So long MLflow is waited for between two sessions of a search."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line adds to the YAML."""
-
-    workers: int | None = None
-    mode: str | None = None
-    retry: tuple[str, ...] = ()
-    rerun_stale: bool = False
-    only: tuple[str, ...] = ()
-    """Patterns of which runs to start; the leaderboard is always of the whole plan."""
-    limit: int | None = None
-    """At most so many of them."""
-    on_interrupt: Literal["leave", "stop"] | None = None
-    """What becomes of training jobs in AWS after Ctrl-C; ``None``: it is asked for."""
-    max_time: float | None = None
-    """Seconds after which what runs is stopped, to go on with the next command."""
-    adapt: Callable[[Experiment], Experiment] = lambda experiment: experiment
-    """Changes how the experiment is launched and tracked."""
-    train: bool = True
-    """Without it only what waits on disk is published."""
-    begun: float | None = None
-    """When the first session of a search began, by the monotonic clock."""
-    after: Publishing | None = None
-    """What may still publish the runs of an earlier session."""
-    interrupt: Interrupt | None = None
-    """How often the user has asked to stop in earlier sessions."""
-
-    @property
-    def used_up(self) -> bool:
-        """Whether neither a run nor a second is left."""
-        return any(each is not None and each <= 0 for each in (self.limit, self.max_time))
 
 
 @dataclass
@@ -131,12 +99,9 @@ class Session:
         launcher = launch.make(mode, experiment.launch, packed.share if packed else None, forecast.gpu_memory)
         uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
         room.check(preparing.places(plan, uri))
-        stack, data = ExitStack(), preparing.Decoded()
+        stack = ExitStack()
         stack.enter_context(launcher)
-        if chosen:
-            launcher.prepare()
-        for cell in chosen:
-            data(cell.run)
+        data = _made_ready(launcher, chosen)
         stack.enter_context(exclusive(plan.directory))
         journal = Journal(plan.directory)
         # Another sweep may have worked between the plan and the lock: what it did is not done again.
@@ -144,12 +109,8 @@ class Session:
         todo = tuple(cell.run for cell in chosen if _as_planned(now.get(cell.run.run_id), cell))
         elsewhere.check_living(todo, plan.directory, remote=remote)
         budget = paying.budget(plan, todo, forecast, remote=remote)
-        _write_resolved(plan)
-        write_cards(plan.data, plan.directory)
-        warm_up = import_libraries if todo else (lambda: None)
-        publishing = Publishing(
-            lambda: publisher_of(uri, plan), lambda: mlflow_store.answers(uri), warm_up, options.after
-        )
+        _describe(plan)
+        publishing = publishing_of(uri, plan, after=options.after, soon=bool(todo))
         profiles = preparing.profiles(plan, launcher.place) if options.train and not remote else None
         tasks = preparing.tasks(experiment.launch) if remote else "train"
         search = Searching(experiment.search)
@@ -161,11 +122,10 @@ class Session:
         presenting = Presenting(plan, journal, publishing, uri, partial(words.command, path, settings))
         expected = paying.expected(experiment.launch, todo, site.forecast, workers, remote=remote)
         problem = partial(trial_problem, path, settings, plan)
-        fitting = trials.Fitting(problem, lambda: sweep.stopped) if options.train else None
-        started = opened if options.begun is None else options.begun
-        return cls(
-            found, site, sweep, interrupt, todo, workers, presenting, stack, expected, options, started, opened, fitting
-        )
+        fits = trials.Fitting(problem, lambda: sweep.stopped) if options.train else None
+        began = opened if options.begun is None else options.begun
+        parts = found, site, sweep, interrupt, todo, workers, presenting, stack
+        return cls(*parts, expected, options, began, opened, fits)
 
     @property
     def narrator(self) -> words.Narrator:
@@ -315,12 +275,24 @@ def _chosen(found: Found, options: Options) -> list[PlannedRun]:
     return [cell for cell in chosen if cell.run.run_id in wanted][: options.limit]
 
 
+def _made_ready(launcher: Launcher, chosen: Sequence[PlannedRun]) -> preparing.Decoded:
+    """The launcher warms up while the images are decoded that the runs want."""
+    data = preparing.Decoded()
+    if chosen:
+        launcher.prepare()
+    for cell in chosen:
+        data(cell.run)
+    return data
+
+
 def _as_planned(outcome: Outcome | None, cell: PlannedRun) -> bool:
     """Whether nobody has worked on the cell since it was planned; what a search stopped may be planned as new."""
     return outcome == cell.outcome or (cell.outcome is None and bool(outcome and outcome.pruned))
 
 
-def _write_resolved(plan: Plan) -> None:
+def _describe(plan: Plan) -> None:
+    """The experiment as it was resolved, and its data, for whoever finds the results."""
+    write_cards(plan.data, plan.directory)
     with atomic(plan.directory / "experiment.yaml") as file:
         file.write(resolved_yaml(plan.experiment, plan.runs).encode())
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from benchmark.concluding import ENVIRONMENT
 from benchmark.mlflow_store import TrackingError
+from benchmark.options import Options
 from benchmark.reporting import Summary
-from benchmark.session import Options, Session
+from benchmark.session import Session
 from benchmark.sweep import SweepEvent
 
 

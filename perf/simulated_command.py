@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from botocore.client import BaseClient
 
-from benchmark import session
+from benchmark import presenting
 from benchmark.sweep import Sweep
 from launch.rehearsal.beat import Beat
 
@@ -122,7 +122,7 @@ def main() -> None:
     turns = SimpleNamespace(Lock=threading.Lock, Condition=Turn)
     with mock.patch.object(Sweep, "events", events), mock.patch("botocore.retries.bucket.threading", turns):
         if tracker == "silent":
-            session.Publishing = Silent  # type: ignore[misc, assignment]
+            presenting.Publishing = Silent  # type: ignore[misc, assignment]
         from benchmark.cli import entry
 
         entry()

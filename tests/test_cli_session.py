@@ -13,8 +13,8 @@ import pytest
 
 from benchmark.cli_session import LATER, carry_out
 from benchmark.lock import Busy
+from benchmark.options import Options
 from benchmark.reporting import Summary
-from benchmark.session import Options
 from benchmark.site import Interrupt
 from benchmark.words import Narrator
 

@@ -208,7 +208,8 @@ def test_trials_of_other_axes_count_for_nothing(tmp_path: Path) -> None:
 
 
 def test_without_optuna_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.session import Options, Session
+    from benchmark.options import Options
+    from benchmark.session import Session
 
     (tmp_path / "a.yaml").write_text(TINY + SEARCH.format(5))
     monkeypatch.setattr(proposing, "is_installed", lambda: False)
