@@ -51,7 +51,7 @@ def carry_out(
             summary = _one(session, say, as_json=as_json, yes=asked)
             asked, left = asked or session.costs_money, session.options_left
             if summary.more:
-                if session.options.interrupt is None:  # no request is lost between two sessions
+                if session.options.earlier is None:  # no request is lost between two sessions
                     stack.enter_context(signals(session.interrupt))
                 for line in (summary.lines[0], *session.passed_over):
                     say(line)

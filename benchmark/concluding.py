@@ -32,7 +32,7 @@ def closing(total: int, failed: int, left: int, stopped: int, seconds: float) ->
     return f"{', '.join(parts)} · {seconds:.0f} s"
 
 
-def exit_code(*, interrupted: bool, undone: bool, failed: int) -> int:
+def sweep_code(*, interrupted: bool, undone: bool, failed: int) -> int:
     """``undone``: not all that was to be run has run; what was not asked for does not count."""
     if interrupted and undone:
         return 130

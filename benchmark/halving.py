@@ -87,7 +87,7 @@ class Halving:
 
     def __init__(self, population: Sequence[Run], metric: str, reduction: int) -> None:
         self._metric, self._reduction = metric, reduction
-        self._sign = -1 if METRICS[metric].better == "lower" else 1
+        self._sign = sign_of(metric)
         grouped: dict[str, dict[str, list[Run]]] = {}
         for run in population:
             grouped.setdefault(run.data_digest, {}).setdefault(run.configuration_id, []).append(run)
@@ -172,6 +172,11 @@ class Halving:
     def _words(self, each: Configuration) -> str:
         score = each.score(self._sign)
         return "undefined" if math.isinf(score) else f"{self._sign * score:.4g}"
+
+
+def sign_of(metric: str) -> int:
+    """By which a metric's values are multiplied so that the larger is the better."""
+    return -1 if METRICS[metric].better == "lower" else 1
 
 
 def best(curve: Curve, sign: int) -> float:

@@ -12,6 +12,16 @@ from benchmark.site import Interrupt
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """What the sessions of a search before this one leave: when the first began, by the monotonic clock, what may still
+    publish the last one's runs, and how often the user has asked to stop."""
+
+    began: float
+    publishing: Publishing
+    interrupt: Interrupt
+
+
+@dataclass(frozen=True)
 class Options:
     """What the command line adds to the YAML."""
 
@@ -31,12 +41,7 @@ class Options:
     """Changes how the experiment is launched and tracked."""
     train: bool = True
     """Without it only what waits on disk is published."""
-    begun: float | None = None
-    """When the first session of a search began, by the monotonic clock."""
-    after: Publishing | None = None
-    """What may still publish the runs of an earlier session."""
-    interrupt: Interrupt | None = None
-    """How often the user has asked to stop in earlier sessions."""
+    earlier: Earlier | None = None
 
     @property
     def used_up(self) -> bool:

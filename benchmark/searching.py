@@ -24,6 +24,14 @@ def outlook(plan: Plan) -> dict[str, dict[str, int]]:
     return {"search": {"epochs": epochs, "of": whole}}
 
 
+def curve(rundir: RunDir, metric: str) -> Curve:
+    """What a run has of its epochs; nothing where they cannot be read."""
+    try:
+        return [event.metrics.get(metric) for event in rundir.read_events()]
+    except BrokenFile:
+        return []
+
+
 class Searching:
     """``settings`` of an experiment; ``None``, or of another strategy: every run goes to its end."""
 
@@ -74,11 +82,5 @@ class Searching:
 
     def _tell(self, run: Run, rundir: RunDir, *, ended: bool) -> None:
         assert self._search is not None
-        self._search.know(run, self._curve(rundir), ended=ended)
-
-    def _curve(self, rundir: RunDir) -> Curve:
         assert self._settings is not None
-        try:
-            return [event.metrics.get(self._settings.metric) for event in rundir.read_events()]
-        except BrokenFile:
-            return []
+        self._search.know(run, curve(rundir, self._settings.metric), ended=ended)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,17 @@ from benchmark import (
     trials,
     words,
 )
-from benchmark.concluding import ENVIRONMENT, best, closing, exit_code
+from benchmark.concluding import ENVIRONMENT, best, closing, sweep_code
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
 from benchmark.durable import atomic
-from benchmark.errors import exit_code as code_of
-from benchmark.errors import message
+from benchmark.errors import exit_code, message
 from benchmark.estimate import Estimate
 from benchmark.forecast import spent
 from benchmark.inspecting import write_cards
 from benchmark.journal import Journal, Outcome
 from benchmark.lock import exclusive
-from benchmark.options import Options
+from benchmark.options import Earlier, Options
 from benchmark.plan import Plan, PlannedRun
 from benchmark.planned import Found, planned, trial_problem
 from benchmark.preparing import UsageProblem, must_have_run
@@ -68,12 +67,10 @@ class Session:
     workers: int
     presenting: Presenting
     stack: ExitStack
-    expected: Estimate | None = None
-    options: Options = field(default_factory=Options)
-    started: float = field(default_factory=time.monotonic)
-    """Of several sessions the first's."""
-    opened: float = field(default_factory=time.monotonic)
-    fitting: trials.Fitting | None = None
+    expected: Estimate | None
+    options: Options
+    opened: float
+    fitting: trials.Fitting | None
     """Whether a search's further trials can be trained; ``None``: none are chosen."""
     more: bool = False
     """Whether a search has chosen further runs."""
@@ -87,7 +84,7 @@ class Session:
         Raises:
             ConfigError, DataError, ModeError, NoRoom, Busy, JournalError, UsageProblem: what is in the way.
         """
-        opened = time.monotonic()
+        opened, earlier = time.monotonic(), options.earlier
         found = planned(path, settings, results, options.only, decode=options.train).adapted(options.adapt)
         plan, experiment = found.plan, found.plan.experiment
         chosen = _chosen(found, options)
@@ -110,12 +107,12 @@ class Session:
         elsewhere.check_living(todo, plan.directory, remote=remote)
         budget = paying.budget(plan, todo, forecast, remote=remote)
         _describe(plan)
-        publishing = publishing_of(uri, plan, after=options.after, soon=bool(todo))
+        publishing = publishing_of(uri, plan, after=earlier.publishing if earlier else None, soon=bool(todo))
         profiles = preparing.profiles(plan, launcher.place) if options.train and not remote else None
         tasks = preparing.tasks(experiment.launch) if remote else "train"
         search = Searching(experiment.search)
         site = Site(journal, launcher, publishing, data, found.names, forecast, profiles, tasks, budget, search)
-        interrupt = options.interrupt or Interrupt(choice=options.on_interrupt)
+        interrupt = earlier.interrupt if earlier else Interrupt(choice=options.on_interrupt)
         how = preparing.settings(experiment.launch, options.workers, todo, options.max_time, packing=packed)
         workers = preparing.at_a_time(experiment.launch, options.workers, how, packed)
         sweep = Sweep(plan.runs, todo, site, how, interrupt)
@@ -123,9 +120,7 @@ class Session:
         expected = paying.expected(experiment.launch, todo, site.forecast, workers, remote=remote)
         problem = partial(trial_problem, path, settings, plan)
         fits = trials.Fitting(problem, lambda: sweep.stopped) if options.train else None
-        began = opened if options.begun is None else options.begun
-        parts = found, site, sweep, interrupt, todo, workers, presenting, stack
-        return cls(*parts, expected, options, began, opened, fits)
+        return cls(found, site, sweep, interrupt, todo, workers, presenting, stack, expected, options, opened, fits)
 
     @property
     def narrator(self) -> words.Narrator:
@@ -162,17 +157,13 @@ class Session:
         options, passed = self.options, time.monotonic() - self.opened
         limit = None if options.limit is None else options.limit - len(self.todo)
         seconds = None if options.max_time is None else options.max_time - passed
-        after = self.site.publishing
-        return replace(
-            options,
-            limit=limit,
-            max_time=seconds,
-            retry=(),
-            rerun_stale=False,
-            begun=self.started,
-            after=after,
-            interrupt=self.interrupt,
-        )
+        earlier = Earlier(self._began, self.site.publishing, self.interrupt)
+        return replace(options, limit=limit, max_time=seconds, retry=(), rerun_stale=False, earlier=earlier)
+
+    @property
+    def _began(self) -> float:
+        """When the first session of this command was opened."""
+        return self.options.earlier.began if self.options.earlier else self.opened
 
     @property
     def costs_money(self) -> bool:
@@ -206,12 +197,12 @@ class Session:
             self.site.journal.close()
         lines += self.passed_over
         lines += [self.sweep.full] if self.sweep.full else []
-        lines.append(closing(len(self.found.plan.runs), failed, left, stopped, time.monotonic() - self.started))
-        code = exit_code(interrupted=bool(self.interrupt.requests), undone=undone, failed=failed)
+        lines.append(closing(len(self.found.plan.runs), failed, left, stopped, time.monotonic() - self._began))
+        code = sweep_code(interrupted=bool(self.interrupt.requests), undone=undone, failed=failed)
         code = ENVIRONMENT if self.sweep.full else code
         if self.trouble and not self.interrupt.requests:
             lines.append(f"the search could not go on: {message(self.trouble)}")
-            code = code_of(self.trouble) or code
+            code = exit_code(self.trouble) or code
         return Summary(tuple(lines), document, code, self.more)
 
     def _goes_on(self) -> bool:
@@ -222,7 +213,7 @@ class Session:
             with catalogue.one_child():
                 more = trials.go_on(self.found.plan, self.site.journal, self.fitting)
         except Exception as error:
-            if code_of(error) is None:
+            if exit_code(error) is None:
                 raise
             self.trouble = error  # what is done is done, and told
             return False

@@ -19,13 +19,11 @@ from benchmark.config.experiment import SearchSettings
 from benchmark.config.sampling import Shares
 from benchmark.config.space import Space
 from benchmark.durable import write_json
-from benchmark.halving import best
+from benchmark.halving import best, sign_of
 from benchmark.journal import Journal, Outcome
-from benchmark.metric_names import METRICS
 from benchmark.plan import Plan
 from benchmark.preparing import UsageProblem
-from benchmark.run import Run
-from benchmark.rundir import BrokenFile
+from benchmark.searching import curve
 
 FILE = "trials.json"
 """Those that were chosen, by the digest of their space."""
@@ -114,11 +112,12 @@ def _values(
     """Of each trial the mean over its runs of the best value that each had, the larger the better; the worst of all
     where a run failed, and ``None`` where nothing is known."""
     assert plan.experiment.space is not None
-    sign = -1 if METRICS[search.metric].better == "lower" else 1
+    metric, sign = search.metric, sign_of(search.metric)
     found: dict[Shares, float | None] = dict.fromkeys(plan.experiment.space.tried)
     for shares, runs in plan.trials.items():
         done = all(outcomes[run.run_id].result for run in runs)
-        found[shares] = _mean(_best(run, search.metric, sign, journal) for run in runs) if done else -math.inf
+        values = (best(curve(journal.rundir(run), metric), sign) for run in runs)
+        found[shares] = _mean(values) if done else -math.inf
     worst = min((value for value in found.values() if value is not None and math.isfinite(value)), default=None)
     return {shares: worst if value == -math.inf else value for shares, value in found.items()}
 
@@ -126,10 +125,3 @@ def _values(
 def _mean(values: Iterable[float]) -> float | None:
     found = [value for value in values if math.isfinite(value)]
     return fmean(found) if found else None
-
-
-def _best(run: Run, metric: str, sign: int, journal: Journal) -> float:
-    try:
-        return best([each.metrics.get(metric) for each in journal.rundir(run).read_events()], sign)
-    except BrokenFile:
-        return -math.inf

@@ -13,10 +13,13 @@ import pytest
 
 from benchmark.cli_session import LATER, carry_out
 from benchmark.lock import Busy
-from benchmark.options import Options
+from benchmark.options import Earlier, Options
 from benchmark.reporting import Summary
 from benchmark.site import Interrupt
 from benchmark.words import Narrator
+
+NOBODY: Any = None
+"""Publishes."""
 
 
 class Forecast:
@@ -47,7 +50,7 @@ class Batch:
     interrupt: Interrupt = field(init=False)
 
     def __post_init__(self) -> None:
-        self.interrupt = self.options.interrupt or Interrupt()
+        self.interrupt = self.options.earlier.interrupt if self.options.earlier else Interrupt()
 
     def events(self) -> Iterator[Any]:
         yield from ()
@@ -58,7 +61,7 @@ class Batch:
 
     @property
     def options_left(self) -> Options:
-        return Options(interrupt=self.interrupt)
+        return Options(earlier=Earlier(0.0, NOBODY, self.interrupt))
 
 
 def said(number: int, code: int = 0, *, more: bool = True) -> Summary:
@@ -116,7 +119,8 @@ def test_who_asks_to_stop_between_two_sessions_is_heard_in_the_next(number: sign
     def batch(count: int, options: Options) -> Batch:
         if count == 2:
             os.kill(os.getpid(), number)
-            heard.append(options.interrupt)
+            assert options.earlier
+            heard.append(options.earlier.interrupt)
         return Batch(options, said(count, more=count < 2))
 
     carried(batch)
