@@ -42,7 +42,10 @@ def kept(directory: Path) -> Leaderboard:
             raise UsageProblem(f"nothing has run yet in {directory}: a sweep may be about to begin")
         return build(found, _header(directory, told(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BrokenFile(f"{path}: not what a sweep of this program writes there: {error}") from error
+        raise BrokenFile(
+            f"{directory}: {path.name}, leaderboard.json or journal.db is not what a sweep of this program writes: "
+            f"{error}; `run` writes the first two anew"
+        ) from error
 
 
 def _header(directory: Path, about: dict[str, Any]) -> Header:

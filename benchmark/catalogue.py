@@ -13,9 +13,7 @@ import fnmatch
 import hashlib
 import importlib.metadata
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -25,8 +23,10 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from benchmark import plugins
+from benchmark.children import command, environment
 from benchmark.durable import write_json
 from benchmark.families import family
+from benchmark.records import LIBRARIES
 from benchmark.run import canonical_json
 
 FEW = 60
@@ -34,7 +34,6 @@ FEW = 60
 
 _ROOT = Path(__file__).parent
 _CODE = ("macs", "activations", "lenet", "small", "timm_models", "torchvision_models", "models", "optim", "describe")
-_LIBRARIES = ("torch", "torchvision", "timm")
 
 
 class CatalogueError(Exception):
@@ -192,7 +191,7 @@ def _known(specs: Iterable[_Spec], directory: Path) -> dict[_Spec, dict[str, Any
 def _directory(cache: Path) -> Path:
     """Where the facts of these libraries and this code are kept."""
     try:
-        versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+        versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     except importlib.metadata.PackageNotFoundError as error:
         raise CatalogueError(f"{error.name} is not installed: install torch, torchvision and timm") from error
     added = plugins.labels(plugins.found("models").values())
@@ -288,14 +287,16 @@ class _Child:
             self._errors.close()
 
     def _start(self) -> subprocess.Popen[str]:
-        # -P: the working directory may have a package of the same name; the path leads to this very copy instead.
-        command = [sys.executable, "-P", "-m", "benchmark.training.describe"]
-        path = os.pathsep.join(filter(None, (str(_ROOT.parent), os.environ.get("PYTHONPATH"))))
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, encoding="utf-8",
-            env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path},
-        )  # fmt: skip
+            command("benchmark.training.describe"),
+            env={"OMP_NUM_THREADS": "1", **environment()},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            encoding="utf-8",
+        )
 
     def _death(self, code: int) -> CatalogueError:
         assert self._errors is not None

@@ -10,8 +10,10 @@ import re
 from collections.abc import Sequence
 from itertools import chain
 
-from benchmark.metric_names import METRICS
+from benchmark.metric_names import sign_of
 from benchmark.preparing import UsageProblem
+from benchmark.records import Result
+from benchmark.run import Run
 from reports.leaderboard import Entry, Leaderboard, Row
 
 BEST = "best"
@@ -73,18 +75,21 @@ def _begins(entry: Entry, name: str) -> bool:
 
 
 def _best_seed(row: Row) -> Entry:
-    return max(row.done, key=_on_validation)
+    return max(row.done, key=lambda each: merit(each.run, each.result))
 
 
-def _on_validation(entry: Entry) -> tuple[float, int]:
-    """Higher is better; of equal ones the lower seed."""
-    assert entry.result is not None
-    value = entry.result.metrics.get(entry.run.select)
-    sign = -1.0 if METRICS[entry.run.select].better == "lower" else 1.0
-    return (float("-inf") if value is None else sign * value), -entry.run.seed
+def merit(run: Run, result: Result | None) -> tuple[float, int]:
+    """The seed of a row that stands for it has the most: by the validation metric that also picks the best epoch; of
+    equal ones the lower seed."""
+    value = result.metrics.get(run.select) if result else None
+    return (float("-inf") if value is None else sign_of(run.select) * value), -run.seed
 
 
 def _listed(rows: Sequence[Row]) -> str:
     """Each with the run that its configuration would stand for."""
-    lines = [f"\n  {_best_seed(row).run.run_id}  {row.label}" for row in rows[:LISTED]]
+    several = len({row.done[0].run.data_digest for row in rows}) > 1
+    lines = [
+        f"\n  {(best := _best_seed(row).run).run_id}  {f'{best.data.label}: ' * several}{row.label}"
+        for row in rows[:LISTED]
+    ]
     return "".join(lines) + ("\n  …" if len(rows) > LISTED else "")

@@ -21,14 +21,14 @@ from benchmark.cli_diff import diff
 from benchmark.cli_export import export
 from benchmark.cli_first import data, doctor, init, models, schema
 from benchmark.cli_lr import lr
-from benchmark.cli_options import common, in_seconds, only_option, print_json, teller
+from benchmark.cli_options import asking, common, in_seconds, only_option, print_json, teller
 from benchmark.cli_rehearse import rehearse
 from benchmark.cli_report import report
 from benchmark.cli_runs import logs, reproduce, rm, stop
 from benchmark.cli_ui import ui
 from benchmark.data.telling import told
+from benchmark.errors import INTERRUPTED, exit_code, message
 
-INTERRUPTED = 130
 BAR, FEW = 20, 200
 """Characters of a bar of progress; of more things than a few not each moves it."""
 
@@ -37,13 +37,11 @@ class Program(click.Group):
     """Turns every expected error into its message and exit code; a traceback is always our mistake."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from benchmark.errors import exit_code, message
-
         try:
             with told(_tell_progress):
                 return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends quietly where nobody reads any more, as in `models | head`
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
@@ -113,8 +111,9 @@ def run(
     if detach:
         from benchmark.detaching import start
 
-        click.echo(start(sys.argv[1:], experiment, settings, results))
-        return
+        said, code = start(sys.argv[1:], experiment, settings, results, mode, asking(yes=yes))
+        click.echo(said, err=bool(code))
+        sys.exit(code)
     from benchmark.cli_session import carry_out
     from benchmark.options import Options
     from benchmark.session import Session
@@ -178,10 +177,11 @@ def validate(experiment: Path | None, settings: tuple[str, ...], results: Path, 
 
     found = planned(experiment, settings, results)
     name, number = found.plan.experiment.name, len(found.plan.cells)
+    data = ", ".join(dict.fromkeys(cell.run.data.label for cell in found.plan.cells))
     if as_json:
         print_json({"experiment": name, "valid": True, "runs": number})
     else:
-        click.echo(f"{found.plan.experiment.path}: {name}, {number} runs, valid")
+        click.echo(f"{found.plan.experiment.path}: {name}, {number} run{'s' * (number != 1)} on {data}, valid")
 
 
 @main.command()

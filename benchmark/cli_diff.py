@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from benchmark.cli_options import as_share, json_option, print_json, teller
+from benchmark.errors import FAILED
 
 
 @click.command()
@@ -52,4 +53,4 @@ def diff(
     teller(as_json)(text.rstrip("\n"))
     if as_json:
         print_json(document(found))
-    sys.exit(1 if fail_on_regression and found.failing else 0)
+    sys.exit(FAILED if fail_on_regression and found.failing else 0)

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from benchmark.cli_options import in_seconds, json_option, print_json, results_option, set_option
+from benchmark.errors import ENVIRONMENT
 
-ENVIRONMENT = 3
 """The exit code where the machine is in the way."""
 
 

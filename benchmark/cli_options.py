@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -65,6 +66,13 @@ def ask_what_becomes_of_jobs(*, err: bool) -> Literal["leave", "stop"]:
     choices = click.Choice(["leave", "stop"])
     answer = click.prompt("leave them running, or stop them?", type=choices, default="leave", err=err)
     return "stop" if answer == "stop" else "leave"
+
+
+def asking(*, yes: bool, err: bool = False) -> Callable[[], object]:
+    """Asks a person, where there is one and the answer is not known, before money is spent; "no" ends the command."""
+    if yes or not sys.stdin.isatty():
+        return lambda: None
+    return lambda: click.confirm("Start?", abort=True, err=err)
 
 
 def teller(as_json: bool) -> Callable[[str], None]:

@@ -15,15 +15,20 @@ if TYPE_CHECKING:
     from benchmark.reporting import Summary, Wishes
 
 LIMITS = {
-    "latency": "20ms", "params": "5M", "macs": "0.5G", "train-time": "10m", "memory": "2GB", "cost": "$1.50",
-}  # fmt: skip
-"""What ``--max-…`` may limit, with an example; as in :mod:`reports.limits`."""
+    "latency": ("latency", "20ms"),
+    "params": ("number of parameters", "5M"),
+    "macs": ("number of multiply-adds per image", "0.5G"),
+    "train-time": ("training time", "10m"),
+    "memory": ("peak memory", "2GB"),
+    "cost": ("training cost", "$1.50"),
+}
+"""What ``--max-…`` may limit, in words, with an example; as in :mod:`reports.limits`."""
 
 
 def limit_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds ``--max-latency`` and the others; ``max_latency`` and so on are ``None`` where they are not given."""
-    for kind, example in reversed(LIMITS.items()):
-        words = f"Name the best model with at most this {kind.replace('-', ' ')}, such as {example}."
+    for kind, (what, example) in reversed(LIMITS.items()):
+        words = f"Name the best model with at most this {what}, such as {example}."
         command = click.option(f"--max-{kind}", metavar="AMOUNT", help=words)(command)
     return command
 

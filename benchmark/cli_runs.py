@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from benchmark.cli_options import (
+    asking,
     common,
     json_option,
     print_json,
@@ -36,7 +37,7 @@ def logs(
         print_json({"run_id": run.run_id, "log": b"".join(parts).decode(errors="replace")})
         return
     for part in parts:
-        click.echo(part.decode(errors="replace"), nl=False)
+        click.echo(part, nl=False)
 
 
 @click.command()
@@ -87,15 +88,18 @@ def rm(words: tuple[str, ...], settings: tuple[str, ...], results: Path, unplann
 @click.command()
 @click.argument("run_id", metavar="RUN")
 @common
-def reproduce(run_id: str, experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool) -> None:
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before money is spent in AWS.")
+def reproduce(
+    run_id: str, experiment: Path | None, settings: tuple[str, ...], results: Path, as_json: bool, yes: bool
+) -> None:
     """Run RUN again from its record, apart, and compare: the same bits, within noise, or different and since when.
 
-    Exit code 1 where it is different beyond noise.
+    In mode aws that is a training job, outside the budget.  Exit code 1 where it is different beyond noise.
     """
     from benchmark.reproducing import reproduce
 
     say = teller(as_json)
-    found = reproduce(run_id, experiment, settings, results, say)
+    found = reproduce(run_id, experiment, settings, results, say, asking(yes=yes, err=as_json))
     for line in found.lines:
         say(line)
     if as_json:

@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 
-import click
-
-from benchmark.cli_options import ask_what_becomes_of_jobs, print_json, teller
+from benchmark.cli_options import ask_what_becomes_of_jobs, asking, print_json, teller
 from benchmark.errors import exit_code, message
 from benchmark.options import Options
 from benchmark.reporting import Summary
@@ -65,8 +63,8 @@ def carry_out(
 def _one(session: Session, say: Callable[[str], None], *, as_json: bool, yes: bool) -> Summary:
     for line in (session.opening, *session.cautions):
         say(line)
-    if session.costs_money and not yes and sys.stdin.isatty():
-        click.confirm("Start?", abort=True, err=as_json)
+    if session.costs_money:
+        asking(yes=yes, err=as_json)()
     expected = session.site.forecast.seconds
     view = choose(session.narrator, say, as_json, todo=session.todo, workers=session.workers, expected=expected)
     with view as terminal:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmark.data import datasets, duplicates
+from benchmark.data import datasets, duplicates, layout
 from benchmark.data.duplicates import Duplicates
 from benchmark.data.imageset import DataFacts, ImageSet
 from benchmark.data.splits import NAMES
@@ -22,6 +22,8 @@ from benchmark.durable import atomic
 from benchmark.run import DataSpec
 from reports.text import markdown
 
+KINDS = 5
+"""Suffixes in a line."""
 IMBALANCED = 3.0
 """The largest class over the smallest, from which on accuracy says little."""
 SHEET_CLASSES, SHEET_IMAGES = 20, 8
@@ -55,9 +57,8 @@ class DataCard:
             name: np.bincount(data.labels[parts == part], minlength=len(data.classes)).tolist()
             for part, name in enumerate(NAMES)
         }
-        return cls(
-            spec, data.facts(), counts, data.images.shapes(), duplicates.find(data), lambda: _sheet(data), data.notes
-        )
+        notes = (*data.notes, *_passed_over(spec))
+        return cls(spec, data.facts(), counts, data.images.shapes(), duplicates.find(data), lambda: _sheet(data), notes)
 
     @property
     def imbalance(self) -> float:
@@ -74,13 +75,16 @@ class DataCard:
                 "`test/balanced_accuracy` or `test/f1_macro`, and try `class_weights: balanced`"
             )
         if conflicts := self.duplicates.conflicts:
-            found.append(f"{len(conflicts)} images stand in more than one class:{duplicates.described(conflicts)}")
+            found.append(f"{duplicates.stand(len(conflicts))} in more than one class:{duplicates.described(conflicts)}")
         if leaks := self.duplicates.leaks:
             found.append(
-                f"{len(leaks)} images stand in more than one split; a run refuses them:{duplicates.described(leaks)}"
+                f"{duplicates.stand(len(leaks))} in more than one split; a run refuses that:"
+                f"{duplicates.described(leaks)}"
             )
         if (same := len(self.duplicates.groups)) > len(set(self.duplicates.leaks) | set(self.duplicates.conflicts)):
-            found.append(f"{same} images are there more than once; splits keep the copies together")
+            found.append(
+                f"{same} image{'s are' if same != 1 else ' is'} there more than once; splits keep the copies together"
+            )
         return tuple(found)
 
     @property
@@ -145,6 +149,14 @@ class DataCard:
         least, most = (f"{each[0]} × {each[1]}" for each in (by_area[0], by_area[-1]))
         often = f", most often {width} × {height} ({number:,} images)" if number >= OFTEN * common.total() else ""
         return f"{least} to {most} pixels{often}"
+
+
+def _passed_over(spec: DataSpec) -> Iterator[str]:
+    """Files in the user's folder that are taken for no images."""
+    if spec.source == "folder" and spec.path and (found := layout.passed_over(Path(spec.path))):
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in found.most_common(KINDS))
+        more = ", …" * (len(found) > KINDS)
+        yield f"{found.total()} file{'s' * (found.total() != 1)} of other kinds passed over: {kinds}{more}"
 
 
 def _sheet(data: ImageSet) -> bytes:

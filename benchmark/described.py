@@ -12,11 +12,12 @@ from typing import Any
 
 from benchmark import __version__
 from benchmark.data.prepared import Header
+from benchmark.records import LIBRARIES
 from benchmark.run import Run
 from reports.leaderboard import Entry
 
 SCHEMA_VERSION = 1
-LIBRARIES = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime")
+NAMED = (*LIBRARIES, "onnx", "onnxscript", "onnxruntime")
 
 
 def described(entry: Entry, label: str, experiment: str, kind: str, data: Header) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def described(entry: Entry, label: str, experiment: str, kind: str, data: Header
         "test_flip": run.test_flip,
         "metrics": {name: value for name, value in result.metrics.items() if name.startswith(("val/", "test/"))},
         "versions": versions(),
-        "trained_with": {name: result.environment[name] for name in LIBRARIES if name in result.environment},
+        "trained_with": {name: result.environment[name] for name in NAMED if name in result.environment},
     }
 
 
@@ -61,7 +62,7 @@ def preprocessing(run: Run) -> dict[str, Any]:
 def versions() -> Mapping[str, str]:
     """This program's, and those of the libraries that are installed; nothing is imported."""
     found = {"torch-image-benchmark": __version__}
-    for name in LIBRARIES:
+    for name in NAMED:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

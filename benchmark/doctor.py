@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -16,18 +15,21 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
-from benchmark import config, forecast, mlflow_store, network_disk, room, weights
+from benchmark import config, mlflow_store, network_disk, room, weights
 from benchmark.config import ConfigError, Experiment
 from benchmark.config.experiment import LaunchSettings
 from benchmark.data.datacache import cache_directory
 from benchmark.installed import HERE
-from launch import cores, engine, is_remote
+from benchmark.machine import available_memory, usable_cores
+from launch import engine, is_remote
 from launch.engine import IMAGE
 
 DISTRIBUTION = "torch-image-benchmark"
 PYTHON = (3, 11)
 ENOUGH = 2 * 2**30
 """Bytes free on disk below which a sweep may soon stop."""
+SECONDS = 300
+"""That torch may take: a cold disk is slow."""
 _ACCELERATORS = (
     "import json, torch; cuda = torch.cuda; print(json.dumps({'cuda': [cuda.get_device_name(each) for each in "
     "range(cuda.device_count())] if cuda.is_available() else [], 'mps': torch.backends.mps.is_available()}))"
@@ -141,9 +143,12 @@ def _complaint(requirement: Requirement) -> str | None:
 
 def _torch() -> Finding:
     """In a process of its own: importing torch takes seconds, and may fail in ways that end a process."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", _ACCELERATORS], capture_output=True, text=True, timeout=300, check=False
-    )
+    ask = [sys.executable, "-P", "-c", _ACCELERATORS]
+    try:
+        done = subprocess.run(ask, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        slow = f"importing it takes more than {SECONDS} s"
+        return Finding("torch", "wrong", slow, "look whether the disk, or a driver of a GPU, answers")
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         return Finding("torch", "wrong", f"cannot be imported: {last}", "install torch and torchvision again")
@@ -153,8 +158,8 @@ def _torch() -> Finding:
 
 
 def _machine() -> Finding:
-    memory = forecast.available_memory() / 2**30
-    number = len(cores.usable()) or os.cpu_count() or 1
+    memory = available_memory() / 2**30
+    number = usable_cores()
     return Finding("machine", "ok", f"{number} core{'s' * (number != 1)}, {memory:.1f} GiB of memory free")
 
 

@@ -9,6 +9,7 @@ from benchmark.preparing import UsageProblem
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 from launch.aws_record import is_open
+from launch.living import is_under_way
 
 
 def check_living(runs: Iterable[Run], directory: Path, *, remote: bool) -> None:
@@ -27,10 +28,15 @@ def check_living(runs: Iterable[Run], directory: Path, *, remote: bool) -> None:
 
 def check_over(run_ids: Iterable[str], directory: Path) -> None:
     """Raises:
-    UsageProblem: a run may be under way in AWS, where it would go on without anybody who knows of it.
+    UsageProblem: a run may be under way, and would go on without anybody who knows of it.
     """
-    if left := next((each for each in run_ids if is_open(RunDir(directory / "runs" / each))), None):
-        raise UsageProblem(f"run {left} may still be under way in AWS: `run` takes it up, and Ctrl-C there stops it")
+    for run_id in run_ids:
+        rundir = RunDir(directory / "runs" / run_id)
+        if is_under_way(rundir):
+            where = " in AWS" * is_open(rundir)
+            raise UsageProblem(
+                f"run {run_id} may still be under way{where}: `run` takes it up, and Ctrl-C there, twice, stops it"
+            )
 
 
 def check_instances(runs: Iterable[Run], *, remote: bool) -> None:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import errno
-
+from benchmark.durable import FULL
 from benchmark.visible import visible
 
+FAILED, CONFIGURATION, ENVIRONMENT, INCOMPLETE, INTERRUPTED = 1, 2, 3, 4, 130
+"""Exit codes: some runs failed; the configuration is wrong, or the machine is in the way; not all has run; Ctrl-C."""
 CODES = {
-    "benchmark.config.problems:ConfigError": 2,
-    "benchmark.data.datacache:DataError": 2,
-    "launch:ModeError": 2,
-    "benchmark.preparing:UsageProblem": 2,
-    "benchmark.exporting:ExportFailed": 1,
-    "benchmark.exporting:LibraryMissing": 3,
-    "reports.recorded:BadLeaderboard": 2,
-    "launch:Unavailable": 3,
-    "benchmark.installed:WrongPackage": 3,
-    "benchmark.catalogue:CatalogueError": 3,
-    "benchmark.plugins:PluginError": 3,
-    "benchmark.lock:Busy": 3,
-    "benchmark.journal_file:JournalError": 3,
-    "benchmark.mlflow_store:TrackingError": 3,
-    "benchmark.rundir:BrokenFile": 3,
-    "sqlite3:Error": 3,
-    "builtins:OSError": 3,
+    "benchmark.config.problems:ConfigError": CONFIGURATION,
+    "benchmark.data.datacache:DataError": CONFIGURATION,
+    "launch:ModeError": CONFIGURATION,
+    "benchmark.preparing:UsageProblem": CONFIGURATION,
+    "benchmark.exporting:ExportFailed": FAILED,
+    "benchmark.exporting:LibraryMissing": ENVIRONMENT,
+    "reports.recorded:BadLeaderboard": CONFIGURATION,
+    "launch:Unavailable": ENVIRONMENT,
+    "benchmark.installed:WrongPackage": ENVIRONMENT,
+    "benchmark.catalogue:CatalogueError": ENVIRONMENT,
+    "benchmark.plugins:PluginError": ENVIRONMENT,
+    "benchmark.lock:Busy": ENVIRONMENT,
+    "benchmark.journal_file:JournalError": ENVIRONMENT,
+    "benchmark.mlflow_store:TrackingError": ENVIRONMENT,
+    "benchmark.rundir:BrokenFile": ENVIRONMENT,
+    "sqlite3:Error": ENVIRONMENT,
+    "builtins:OSError": ENVIRONMENT,
 }
 """Where an exception is defined -> exit code; names, so that no command imports what it does not need."""
 
@@ -31,7 +32,7 @@ CODES = {
 def message(error: BaseException) -> str:
     """What a user is told of an expected error."""
     text = str(error) or type(error).__name__
-    full = "disk is full" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    full = "disk is full" in text or getattr(error, "errno", None) in FULL
     return visible(f"{text}: free some space and run again; nothing that is done is lost" if full else text)
 
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import Any, Literal
 
 from benchmark import words
 from benchmark.boards import board
+from benchmark.children import command, environment
 from benchmark.choosing import choose, label_of
 from benchmark.data import prepared
 from benchmark.described import described
@@ -37,7 +36,6 @@ SUFFIXES: Mapping[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
 NEEDED: Mapping[Format, tuple[str, ...]] = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": ()}
 TAIL = 2000
 """Characters of what a child process that died had to say."""
-_ROOT = Path(__file__).resolve().parent.parent
 
 
 class LibraryMissing(Exception):
@@ -160,10 +158,8 @@ def _make(entry: Entry, data: Path, kind: Format, made: Path, document: Mapping[
         "output": str(made), "document": document, "device": entry.result.environment.get("device", "cpu"),
         "answer": str(answer),
     }  # fmt: skip
-    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    # -P: the working directory may have a package of the same name; the path leads to this very copy instead.
     child = subprocess.run(
-        [sys.executable, "-P", "-m", "benchmark.training.export"], env={**os.environ, "PYTHONPATH": path},
+        command("benchmark.training.export"), env=environment(),
         input=json.dumps(request), text=True, errors="replace", capture_output=True, check=False,
     )  # fmt: skip
     if not answer.exists():

@@ -15,11 +15,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from benchmark.effort import BASE, Effort
 from benchmark.families import family
-from benchmark.machine import available_memory
 from benchmark.records import Result
 from benchmark.run import Run, canonical_json
-
-__all__ = ["BASE", "Effort", "Forecast", "available_memory"]
 
 LEAST_BASE = BASE // 2
 """A worker of a warm fork server has some 440 MiB resident, shared with its siblings but for 30."""

@@ -147,9 +147,8 @@ def _best(board: Leaderboard) -> list[Entry]:
     """Finished runs of the best rows of each table, as many as the statistics read."""
     from reports.samples import ROWS, RUNS
 
-    return [entry for table in board.tables for row in table.ranked[:ROWS] for entry in row.done][
-        : RUNS * len(board.tables)
-    ]
+    tables = ([entry for row in table.ranked[:ROWS] for entry in row.done] for table in board.tables)
+    return [entry for found in tables for entry in found[:RUNS]]
 
 
 def _counts(board: Leaderboard, uri: str) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from benchmark.metric_names import METRICS
+from benchmark.metric_names import sign_of
 from benchmark.run import Run
 
 Curve = Sequence[float | None]
@@ -172,11 +172,6 @@ class Halving:
     def _words(self, each: Configuration) -> str:
         score = each.score(self._sign)
         return "undefined" if math.isinf(score) else f"{self._sign * score:.4g}"
-
-
-def sign_of(metric: str) -> int:
-    """By which a metric's values are multiplied so that the larger is the better."""
-    return -1 if METRICS[metric].better == "lower" else 1
 
 
 def best(curve: Curve, sign: int) -> float:

@@ -73,7 +73,7 @@ def propose(card: DataCard, budget: float, workers: int, pace: float = 1.0) -> P
     best = None
     for seeds, fewest in ((SEEDS, ENOUGH_EPOCHS), (1, ENOUGH_EPOCHS), (1, FEWEST_EPOCHS)):
         for side in reversed(sides):
-            models = sorted(_candidates(card, side), key=lambda model: _seconds(card, model, side, batch, 1))
+            models = sorted(_candidates(side), key=lambda model: _seconds(card, model, side, batch, 1))
             for count in range(len(models), 1, -1):
                 some = tuple(models[:count])
                 epochs = _epochs(card, some, side, batch, usable * workers / (seeds * pace))
@@ -150,7 +150,7 @@ def _batch(train: int) -> int:
     return next((size for size in (64, 32, 16) if train >= 20 * size), 8 if train >= 8 else 2)
 
 
-def _candidates(card: DataCard, side: int) -> list[str]:
+def _candidates(side: int) -> list[str]:
     return [model for model in COSTS if side >= COSTS[model].minimum_size and (model != "lenet5" or side <= TINY)]
 
 

@@ -16,10 +16,10 @@ from benchmark.data.imageset import DataFacts
 from benchmark.datacard import DataCard
 from benchmark.durable import atomic
 from benchmark.installed import HERE, default_experiment
+from benchmark.machine import usable_cores
 from benchmark.preparing import UsageProblem
 from benchmark.run import DataSpec
 from benchmark.timing import Experience
-from launch import cores
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def initialise(folder: Path | None, output: Path, budget: float, *, force: bool)
     cache, home = datasets.cache_directory(), output.absolute().parent
     spec = DataSpec("folder", path=str(folder.absolute())) if folder else DataSpec()
     card = DataCard.of(spec, cache)
-    proposal = initial.propose(card, budget, len(cores.usable()) or 1, Experience.read(cache).factor("rough") or 1.0)
+    proposal = initial.propose(card, budget, usable_cores(), Experience.read(cache).factor("rough") or 1.0)
     data, name = "fashion-mini", "my-images"
     if folder:
         data, name = (

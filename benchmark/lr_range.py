@@ -10,15 +10,16 @@ import csv
 import dataclasses
 import io
 import json
-import os
 import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark import weights
+from benchmark.children import command, environment
 from benchmark.durable import atomic
 from benchmark.labels import labels
 from benchmark.planned import Found
@@ -27,7 +28,6 @@ from benchmark.run import Run
 
 BELOW_LOWEST = 10.0
 """The rate that is suggested is so many times smaller than that of the lowest loss, where the loss still falls."""
-_ROOT = Path(__file__).resolve().parent.parent
 _NO_MATTER: dict[str, Any] = {
     "lr": 1e-3,
     "seed": 0,
@@ -100,19 +100,27 @@ def _answers(runs: Sequence[Run], steps: int) -> Iterator[Mapping[str, Any]]:
         {"run": run.to_json(), "data": str(decoded(run)), "weights": (place := weights.channel(run)) and str(place)}
         for run in runs
     ]
-    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    # -P: the working directory may have a package of the same name; the path leads to this very copy instead.
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "benchmark.training.lr_range"], env={**os.environ, "PYTHONPATH": path}, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as child:  # fmt: skip
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told,
+        subprocess.Popen(
+            command("benchmark.training.lr_range"),
+            env=environment(),
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=told,
+        ) as child,
+    ):
         assert child.stdin is not None
         assert child.stdout is not None
-        with child.stdin as asking:
+        with suppress(BrokenPipeError), child.stdin as asking:
             asking.write(json.dumps({"steps": steps, "requests": requests}))
         count = 0
         for line in child.stdout:
             count += 1
             yield json.loads(line)
+        code = child.wait()
+        told.seek(0)
+        last = next((each.strip() for each in reversed(told.readlines()) if each.strip()), "it was killed")
     for _ in runs[count:]:
-        yield {"error": f"the test ended with exit status {child.returncode}"}
+        yield {"error": f"the test ended with exit status {code}: {last}"}

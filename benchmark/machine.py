@@ -1,4 +1,4 @@
-"""What this machine has to give: memory that new processes can have, and how often that was too little.
+"""What this machine has to give: cores, memory that new processes can have, and how often that was too little.
 
 On Linux that is what the kernel thinks it can free, and no more than what the control groups (versions 1 and 2, as
 containers and job schedulers set them) still allow.  Files in the page cache count as free: the kernel drops them.
@@ -14,6 +14,11 @@ PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 LIMITS = ("memory.max", "memory.high", "memory.limit_in_bytes")
 USAGES = ("memory.current", "memory.usage_in_bytes")
 CACHES = ("active_file", "inactive_file", "total_active_file", "total_inactive_file")
+
+
+def usable_cores() -> int:
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:

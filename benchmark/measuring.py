@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.attempt import Active, Limits
+from benchmark.attempt import Active, Limits, read_profile
 from benchmark.profiles import Profiles
 from benchmark.records import Failure, FailureKind
 from benchmark.run import Run
@@ -60,13 +60,15 @@ class Measurement:
         attempt = place.last_attempt + 1
         active = Active(run, place, attempt, self.submit(run, place, attempt))
         self._wait(active)
-        if self.stopped() or place.read_profile():
+        if self.stopped() or read_profile(place):
             place.clear_failure()
             return None
         failure = active.outcome(active.job.poll())
         assert isinstance(failure, Failure)
         if failure.kind in LASTING:
             place.write_failure(failure)
+        else:
+            place.clear_failure()  # the job's own word
         return failure
 
     def _wait(self, active: Active) -> None:

@@ -103,3 +103,8 @@ METRICS: Mapping[str, Metric] = {each.name: each for each in _metrics()}
 
 RANKABLE: tuple[str, ...] = tuple(each.name for each in METRICS.values() if each.better)
 """The names that ``report: {primary: ...}`` may take."""
+
+
+def sign_of(metric: str) -> int:
+    """By which a metric's values are multiplied so that the larger is the better."""
+    return -1 if METRICS[metric].better == "lower" else 1

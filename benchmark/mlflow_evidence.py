@@ -1,7 +1,7 @@
 """What a leaderboard's figures and statistics need of a run in MLflow, brought here once and looked at with suspicion.
 
     evidence = Evidence(reader, uri, cache_directory())
-    directory = evidence.directory(mlflow_run_id, commit)     # of a RunDir with what could be had
+    places = evidence.directories([(mlflow_run_id, commit)])     # id -> a RunDir's directory, with what could be had
     print(evidence.troubles)
 
 A run that is whole does not change, so what was brought once is not asked for again.  A file that does not hold what

@@ -31,14 +31,12 @@ from benchmark.mlflow_store import TrackingError
 from benchmark.run import Run
 from benchmark.rundir import BrokenFile, RunDir
 from benchmark.tracking import connect, reported
+from benchmark.training import agreement
 from benchmark.training.data import PreparedData, load
 from benchmark.training.outset import set_up
 from benchmark.training.portable import Portable, trained
 
 FOLDER = "model"
-IMAGES = 256
-TOLERANCE, ELSEWHERE = 1e-4, 1e-2
-"""By how much a probability may differ from the recorded one; on a GPU, whose kernels round otherwise, by more."""
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -78,7 +76,7 @@ def register(request: dict[str, Any]) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) / FOLDER
         save(run, rundir, data, request["metadata"], place)
-        check(place, data, rundir, TOLERANCE if request["device"] == "cpu" else ELSEWHERE)
+        check(place, data, rundir, agreement.tolerance(request["device"]))
         with reported(request["uri"]):
             return _publish(request, place)
 
@@ -130,14 +128,14 @@ def check(place: Path, data: PreparedData, rundir: RunDir, tolerance: float) -> 
     recorded = rundir.read_predictions("test")
     if not np.array_equal(recorded.ids, data.test.ids):
         raise BrokenFile(f"{rundir.path}: predictions.npz is of other test images than the data that are there now")
-    count = min(IMAGES, len(data.test))
-    images: Pixels = data.test.images.index_select(0, torch.arange(count)).numpy()
+    tried = agreement.some(len(data.test))
+    images: Pixels = data.test.images.index_select(0, torch.from_numpy(tried)).numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = mlflow.pyfunc.load_model(str(place))
         parts = [model.predict(each) for each in (images[:1], images[1:]) if len(each)]
     found = np.concatenate(parts)
-    largest = float(np.abs(found - np.exp(recorded.log_probs[:count])).max())
+    largest = float(np.abs(found - np.exp(recorded.log_probs[tried])).max())
     if not largest <= tolerance:
         raise BrokenFile(f"the saved network's probabilities differ from the run's by up to {largest:.2g}")
 

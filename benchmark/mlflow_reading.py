@@ -2,7 +2,7 @@
 
     reader = Reader(uri)
     link = reader.complete_view("fashion-tour", runs, "test/accuracy")
-    found = reader.experiment("fashion-tour")
+    found = reader.experiments()["fashion-tour"]
     for each in reader.runs(found): ...
     reader.fetch(mlflow_run_id, {"data/evaluation.json": 8 * 2**20})
 

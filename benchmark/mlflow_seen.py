@@ -22,11 +22,12 @@ class Projection:
 class Seen:
     """What a publisher remembers of a run, so that the next call sends only what is new.
 
-    ``commit`` and ``profile`` are the digests of what is there whole.  Of a run that is whole neither tags nor events
-    are kept.
+    ``artifacts`` is where its files are, as MLflow tells; ``commit`` and ``profile`` are the digests of what is there
+    whole.  Of a run that is whole neither tags nor events are kept.
     """
 
     mlflow_run_id: str
+    artifacts: str
     commit: str | None
     profile: str | None
     tags: Mapping[str, str]
@@ -34,10 +35,10 @@ class Seen:
     events: tuple[Event, ...] = ()
 
     @classmethod
-    def of(cls, mlflow_run_id: str, tags: Mapping[str, str]) -> Seen:
+    def of(cls, mlflow_run_id: str, artifacts: str, tags: Mapping[str, str]) -> Seen:
         """Of a run that was found; its failure, if it had one, counts as taken back."""
         commit = tags.get(COMMIT)
-        return cls(mlflow_run_id, commit, tags.get(PROFILE), _kept(tags), commit is not None)
+        return cls(mlflow_run_id, artifacts, commit, tags.get(PROFILE), _kept(tags), commit is not None)
 
     def reopen(self, tags: Mapping[str, str]) -> None:
         """The run, found with ``tags``, is not whole any more: its epochs are published anew."""

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import benchmark
+from benchmark import children
 from benchmark.mlflow_keeper import HOST, PATIENCE_SECONDS, end
 from benchmark.mlflow_making import ENVIRONMENT
 from benchmark.mlflow_store import TrackingError, answers, redact, sqlite_path, sqlite_uri
@@ -227,14 +227,11 @@ def _why_not(port: int) -> str:
 
 def _environment(uri: str, port: int) -> dict[str, str]:
     """Of the server: the store, who may ask, and nothing else of MLflow's that this process was given."""
-    here = str(Path(benchmark.__file__).parents[1])
-    path = os.pathsep.join(each for each in (here, os.environ.get("PYTHONPATH")) if each)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    kept = {name: value for name, value in children.environment().items() if not name.startswith("MLFLOW_")}
     names = ",".join((f"{HOST}:{port}", f"localhost:{port}"))
     return {
         **kept,
         **ENVIRONMENT,
-        "PYTHONPATH": path,
         "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_SERVER_ALLOWED_HOSTS": names,
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{each}" for each in names.split(",")),

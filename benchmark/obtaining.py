@@ -10,24 +10,22 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark import weights
 from benchmark.catalogue import CatalogueError
+from benchmark.children import command, environment
 from benchmark.data.datacache import locked, writing
 from benchmark.durable import write_json
+from benchmark.records import LIBRARIES
 from benchmark.run import canonical_json
 from benchmark.weights import WeightsFacts, WeightsSpec
 
 VERSION = 1
 """Raised when the same weights are stored or judged otherwise than before."""
-_ROOT = Path(__file__).resolve().parent.parent
-_LIBRARIES = ("torch", "torchvision", "timm")
 
 
 def obtain(specs: Sequence[WeightsSpec], cache: Path) -> dict[WeightsSpec, WeightsFacts]:
@@ -73,7 +71,7 @@ def _facts(document: Mapping[str, Any]) -> WeightsFacts:
 
 
 def _path(spec: WeightsSpec, cache: Path) -> Path:
-    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     document = {"version": VERSION, **dataclasses.asdict(spec), "stamp": _stamp(spec), **versions}
     return cache / "weights" / f"{hashlib.sha256(canonical_json(document).encode()).hexdigest()[:16]}.json"
 
@@ -88,14 +86,11 @@ def _stamp(spec: WeightsSpec) -> list[int]:
 
 
 def _ask(specs: Sequence[WeightsSpec], cache: Path) -> Iterator[WeightsFacts]:
-    # -P: the working directory may have a package of the same name; the path leads to this very copy instead.
-    command = [sys.executable, "-P", "-m", "benchmark.training.fetching"]
-    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     request = {"cache": str(cache), "specs": [dataclasses.asdict(spec) for spec in specs]}
     child = subprocess.run(
-        command,
+        command("benchmark.training.fetching"),
         input=json.dumps(request),
-        env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path},
+        env={"OMP_NUM_THREADS": "1", **environment()},
         capture_output=True,
         text=True,
         encoding="utf-8",

@@ -49,7 +49,7 @@ def chosen_by_id(names: Mapping[str, str], name: str) -> str:
     if len(found) == 1:
         return found[0]
     listed = "".join(f"\n  {run_id}  {names[run_id]}" for run_id in (found or list(names))[:20])
-    problem = "fits several runs" if found else "is the beginning of no run's id; the runs are"
+    problem = "fits several runs" if found else "is the beginning of no run's id; the runs, by their ids, are"
     raise UsageProblem(f"{name!r} {problem}:{listed}")
 
 

@@ -22,7 +22,7 @@ from benchmark.effort import Effort
 from benchmark.forecast import Forecast
 from benchmark.journal import Journal, Outcome
 from benchmark.probes import Probes
-from benchmark.records import Result
+from benchmark.records import LIBRARIES, Result
 from benchmark.run import DataSpec, Run, canonical_json
 from benchmark.timing import Experience, Range, timed
 from benchmark.waiting import seed_rounds
@@ -30,8 +30,6 @@ from benchmark.waiting import seed_rounds
 State = Literal["new", "done", "failed", "pruned", "stale"]
 """``pruned``: a search stopped it."""
 Probing = Callable[[Probes, Sequence[Run]], None]
-LIBRARIES = ("torch", "torchvision", "timm")
-"""A result made with another version of these is stale."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,8 @@ def _cells(
     new = (run for run in runs if run.run_id not in outcomes)
     changed = changes(new, (each for each in begun if each["run_id"] not in ids))
     outcomes = outcomes if experiment.search.strategy == "halving" else _without_search(outcomes)
-    return [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs, changed.get(run.run_id)) for run in runs]
+    words = {**dict.fromkeys((each["run_id"] for each in begun), "begun, no result yet"), **changed}
+    return [_cell(run, outcomes.get(run.run_id), efforts[run.run_id].macs, words.get(run.run_id)) for run in runs]
 
 
 def _trials(experiment: Experiment, runs: Sequence[Run]) -> dict[Shares, tuple[Run, ...]]:
@@ -185,9 +184,10 @@ def _without_search(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
     return {name: each for name, each in outcomes.items() if not each.pruned}
 
 
-def _cell(run: Run, outcome: Outcome | None, effort: float, changed: str | None) -> PlannedRun:
+def _cell(run: Run, outcome: Outcome | None, effort: float, new: str | None) -> PlannedRun:
+    """``new``: what there is to say where there is no outcome."""
     if outcome is None:
-        return PlannedRun(run, "new", changed or "no result yet", None, effort)
+        return PlannedRun(run, "new", new or "no result yet", None, effort)
     if outcome.failure is not None and outcome.pruned:
         return PlannedRun(run, "pruned", outcome.failure.message, outcome, effort)
     if outcome.failure is not None:

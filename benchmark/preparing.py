@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark import forecast
 from benchmark.attempt import Limits
 from benchmark.config.experiment import LaunchSettings
 from benchmark.data import datasets
+from benchmark.installed import default_experiment
+from benchmark.machine import available_memory, usable_cores
 from benchmark.mlflow_store import sqlite_path
 from benchmark.packing import Packing
 from benchmark.plan import Plan, PlannedRun
@@ -58,7 +59,14 @@ def must_have_run(plan: Plan) -> None:
         UsageProblem: nothing has run yet.
     """
     if not (plan.directory / "journal.db").exists():
-        raise UsageProblem(f"nothing has run yet in {plan.directory}: `python -m benchmark run` comes first")
+        raise UsageProblem(f"nothing has run yet in {plan.directory}: {comes_first(plan)}")
+
+
+def comes_first(plan: Plan) -> str:
+    """What to type before there is anything to look at."""
+    path = plan.experiment.path
+    named = "" if path == default_experiment() else f" {shlex.quote(str(path))}"
+    return f"`python -m benchmark run{named}` comes first"
 
 
 def chosen(plan: Plan, retry: Iterable[str], rerun_stale: bool) -> list[PlannedRun]:
@@ -118,7 +126,7 @@ def settings(
     if packing:
         growing = None if count or launch.aws.runs_per_job != "auto" else packing.count_workers
         return Settings(count or packing.workers, Limits(), launch.retries, None, most_seconds, growing)
-    memory = int(MEMORY_SHARE * forecast.available_memory())
+    memory = int(MEMORY_SHARE * available_memory())
     limits = Limits(launch.timeout, launch.time_limit)
     return Settings(count or fitting(todo), limits, launch.retries, memory, most_seconds)
 
@@ -146,5 +154,4 @@ def profiles(plan: Plan, place: str) -> Profiles | None:
 
 def fitting(todo: Sequence[Run]) -> int:
     """As many workers as have cores of their own."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max((run.cores for run in todo), default=1))
+    return max(1, usable_cores() // max((run.cores for run in todo), default=1))

@@ -46,7 +46,7 @@ class Presenting:
             return ["MLflow does not have everything yet; `python -m benchmark sync` publishes what waits on disk"]
         nothing_new = self.publishing.publisher is None and self.journal.note(_PRESENTED, "yes") == "yes"
         if nothing_new or not self.publishing.close(0):
-            return [] if worked else [self.journal.note("view", "")]
+            return [] if worked or not (view := self.journal.note("view", "")) else [view]
         try:
             return [self.present()]
         except mlflow_store.TrackingError as error:

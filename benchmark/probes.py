@@ -12,12 +12,13 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark import children
+from benchmark.children import command
 from benchmark.durable import write_json
 from benchmark.profiles import here
 from benchmark.run import DataSpec, Run, canonical_json
@@ -92,10 +93,8 @@ class Probes:
 
     def _take(self, runs: Sequence[Run], variables: Mapping[str, str], seconds: float) -> Iterator[int]:
         requests = [{"key": self.key(run), "run": run.to_json(), "classes": self.classes[run.data]} for run in runs]
-        root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(each for each in (root, variables.get("PYTHONPATH")) if each)
         with subprocess.Popen(
-            [sys.executable, "-P", "-m", "benchmark.training.probe"], env={**variables, "PYTHONPATH": path}, text=True,
+            command("benchmark.training.probe"), env=children.environment(variables), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         ) as child:  # fmt: skip
             alarm = threading.Timer(seconds, child.kill)

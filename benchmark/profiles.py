@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.records import LIBRARIES
 from benchmark.run import DataSpec, Run, canonical_json
 from benchmark.rundir import BrokenFile, RunDir
 
 VERSION = 1
 """Raised when the measurement changes."""
-LIBRARIES = ("torch", "torchvision", "timm")
 
 
 @dataclass(frozen=True)

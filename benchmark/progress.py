@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from statistics import fmean, median
 
-from benchmark.metric_names import METRICS
+from benchmark.metric_names import sign_of
 from benchmark.publishing import Published
 from benchmark.records import Event, Result
 from benchmark.run import Run
@@ -186,7 +186,7 @@ class Progress:
         value = result.metrics.get(self.primary)
         if value is None:
             return
-        sign = -1 if METRICS[self.primary].better == "lower" else 1
+        sign = sign_of(self.primary)
         if self.best is None or sign * value > sign * self.best[0]:
             self.best = (value, name)
 

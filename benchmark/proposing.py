@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ def propose(
     Raises:
         ImportError: Optuna is not installed.
     """
-    return [shares for shares, _ in zip(_new(space, values, fits), range(count), strict=False)]
+    return list(itertools.islice(_new(space, values, fits), count))
 
 
 def _new(space: Space, values: Mapping[Shares, float | None], fits: Callable[[Shares], bool]) -> Iterator[Shares]:

@@ -19,6 +19,8 @@ FailureKind = Literal[
 search stopped the run for good."""
 NO_SPACE = "no space left"
 """In the message of a failure that a full disk caused."""
+LIBRARIES = ("torch", "torchvision", "timm")
+"""A result made with other versions of these is another result."""
 SCHEMA_VERSION = 1
 _LARGEST = 1e300
 

@@ -9,10 +9,8 @@ say in it.  The version's tags name the run, so that registering it again adds n
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import mlflow_store
+from benchmark.children import command, environment
+from benchmark.choosing import merit
 from benchmark.data.datacache import DataError
+from benchmark.described import preprocessing
 from benchmark.journal import Journal
-from benchmark.metric_names import METRICS
 from benchmark.mlflow_store import TrackingError
 from benchmark.plan import Plan
 from benchmark.preparing import Decoded
@@ -33,7 +33,6 @@ from benchmark.rundir import RunDir
 if TYPE_CHECKING:
     from benchmark.mlflow_reading import Reader
 
-_ROOT = Path(__file__).resolve().parent.parent
 RUN_ID, ALIAS = "benchmark.run_id", "best"
 MINUTES = 10
 
@@ -68,13 +67,7 @@ class Best:
             "classes": list(self.classes),
             "input": "uint8 (n, height, width, channels), RGB or grey, not normalised: that is done inside",
             "output": "probabilities, float32 (n, classes)",
-            "preprocessing": {
-                "image_size": run.image_size,
-                "channels": run.channels,
-                "resize": run.resize,
-                "interpolation": run.interpolation,
-                "crop_pct": run.crop_pct,
-            },
+            "preprocessing": preprocessing(run),
         }
 
     @property
@@ -115,11 +108,14 @@ def _ask_child(best: Best, uri: str) -> dict[str, Any]:
     """Has the network saved, tried and registered."""
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch) / "answer.json"
-        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "benchmark.mlflow_model"], env={**os.environ, "PYTHONPATH": path},
-            input=json.dumps(_request(best, uri, answer)), text=True, capture_output=True, timeout=60 * MINUTES,
-        )  # fmt: skip
+            command("benchmark.mlflow_model"),
+            env=environment(),
+            input=json.dumps(_request(best, uri, answer)),
+            text=True,
+            capture_output=True,
+            timeout=60 * MINUTES,
+        )
         if not answer.exists():
             return {"error": done.stderr.strip()[-1000:] or "its process was killed"}
         document: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
@@ -149,7 +145,7 @@ def _bests(plan: Plan, journal: Journal) -> Iterator[Best]:
     runs = {run.run_id: run for run in plan.runs}
     for row in _firsts(document):
         done = [runs[each["run_id"]] for each in row["runs"] if each["status"] == "done"]
-        run = min(done, key=lambda each: _badness(each, outcomes[each.run_id].result))
+        run = max(done, key=lambda each: merit(each, outcomes[each.run_id].result))
         result, mlflow_run_id = outcomes[run.run_id].result, publications[run.run_id].mlflow_run_id
         if result and mlflow_run_id:
             name = _name(plan.experiment.name, row["data"], several=len(document["data"]) > 1)
@@ -163,14 +159,6 @@ def _firsts(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         if row["rank"] is not None:
             firsts.setdefault(row["data_digest"], row)
     return list(firsts.values())
-
-
-def _badness(run: Run, result: Result | None) -> float:
-    """By the validation metric that also picks the best epoch."""
-    value = result.metrics.get(run.select) if result else None
-    if value is None:
-        return float("inf")
-    return value if METRICS[run.select].better == "lower" else -value
 
 
 def _name(experiment: str, data: str, *, several: bool) -> str:

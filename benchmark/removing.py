@@ -17,11 +17,13 @@ from typing import Any
 
 from benchmark import elsewhere, mlflow_store
 from benchmark.journal import Journal
+from benchmark.labels import labels
 from benchmark.lock import exclusive
 from benchmark.outside import chosen_by_id
 from benchmark.plan import Plan
 from benchmark.planned import planned
 from benchmark.preparing import UsageProblem
+from benchmark.run import Run
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def find(path: Path | None, settings: Sequence[str], results: Path, runs: Sequen
         UsageProblem: nothing fits, more than one run fits a beginning, or one may be under way in AWS.
     """
     found = planned(path, settings, results)
-    journal_names = _names(found.plan, found.names)
+    journal_names = _names(found.plan)
     wanted = [chosen_by_id(journal_names, each) for each in runs]
     if unplanned:
         wanted += [run_id for run_id in journal_names if run_id not in found.names]
@@ -103,17 +105,31 @@ def _remove_from_mlflow(plan: Plan, journal: Journal, run_ids: Mapping[str, Any]
         Publisher(uri, plan.experiment.name, data=plan.data, artifacts=lambda rundir, run: {}).delete(uuids)
 
 
-def _names(plan: Plan, names: Mapping[str, str]) -> dict[str, str]:
-    """Of every run that the journal knows."""
+def _names(plan: Plan) -> dict[str, str]:
+    """Of every run that the journal knows; those of the plan and others told apart."""
     if not (plan.directory / "journal.db").exists():
         raise UsageProblem(f"nothing has run yet in {plan.directory}")
     with Journal.read(plan.directory) as journal:
         documents = journal.documents()
-    return {run_id: names.get(run_id) or _name(document) for run_id, document in documents.items()}
+    planned_ids = {run.run_id for run in plan.runs}
+    others = [run for run in map(_run, documents.values()) if run is not None and run.run_id not in planned_ids]
+    names = labels([*plan.runs, *others])
+    return {
+        run_id: names[run_id] if run_id in planned_ids else f"{names.get(run_id) or _name(each)} (not in the YAML)"
+        for run_id, each in documents.items()
+    }
+
+
+def _run(document: Mapping[str, Any]) -> Run | None:
+    """``None`` where an earlier version has written it."""
+    try:
+        return Run.from_json(document)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _name(document: Mapping[str, Any]) -> str:
-    return f"{document['model']} · seed {document['seed']} (not in the YAML)"
+    return f"{document['model']} · seed {document['seed']}"
 
 
 def _size(directory: Path) -> int:

@@ -48,7 +48,10 @@ def rebuild(path: Path | None, settings: Sequence[str], results: Path, wishes: W
     found = planned(path, settings, results)
     board = leaderboard(found.plan, words.command(path, settings, "run"))
     if not board.counts.keys() - {"pending"}:
-        raise UsageProblem("none of these runs has a result yet (another --set?): the leaderboard stays as it is")
+        raise UsageProblem(
+            "none of these runs has a result yet (another --set? other images? `plan` says what has changed): "
+            "the leaderboard stays as it is"
+        )
     return write(board, found.plan.directory, wishes)
 
 

@@ -74,9 +74,15 @@ class Comparison:
 
 
 def reproduce(
-    name: str, path: Path | None, settings: Sequence[str], results: Path, say: Callable[[str], None]
+    name: str,
+    path: Path | None,
+    settings: Sequence[str],
+    results: Path,
+    say: Callable[[str], None],
+    ask: Callable[[], object] = lambda: None,
 ) -> Comparison:
-    """Runs again the run whose id begins with ``name``; ``say`` hears which that is.
+    """Runs again the run whose id begins with ``name``; ``say`` hears which that is, and ``ask`` whether it may cost
+    money, where it does; it raises where not.
 
     Raises:
         ConfigError, DataError: what is wrong with the experiment.
@@ -90,7 +96,10 @@ def reproduce(
         raise UsageProblem(f"run {run.run_id} has no result to compare with")
     again = RunDir(found.plan.directory / "reproduced" / run.run_id / time.strftime("%Y%m%d-%H%M%S"))
     say(f"{found.names[run.run_id]}: once more from its record, {run.epochs} epoch{'s' * (run.epochs != 1)}")
-    after = _run(run, again, _launcher(found.plan.experiment.launch))
+    launcher = _launcher(found.plan.experiment.launch)
+    if launcher.remote:
+        ask()
+    after = _run(run, again, launcher)
     return compare(record, before, again, after)
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmark.durable import FULL
 from benchmark.records import NO_SPACE, Failure
 
 RESERVE = 64 * 2**20
 """Bytes that must stay free beside what a run needs: journal, MLflow's store, reports."""
-
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class NoRoom(OSError):

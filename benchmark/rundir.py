@@ -71,9 +71,13 @@ class RunDir:
 
     def attempt(self, number: int) -> Path:
         """The directory of attempt ``number`` (from 1), made if missing."""
-        path = self.path / "attempts" / str(number)
+        path = self.attempt_path(number)
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def attempt_path(self, number: int) -> Path:
+        """Where that directory is, or would be."""
+        return self.path / "attempts" / str(number)
 
     @property
     def last_attempt(self) -> int:
@@ -82,7 +86,7 @@ class RunDir:
         return max(numbers, default=0)
 
     def log_path(self, number: int) -> Path:
-        return self.path / "attempts" / str(number) / "log.txt"
+        return self.attempt_path(number) / "log.txt"
 
     def log_tail(self, number: int, lines: int = 20) -> str:
         """The last lines of an attempt's log, or an empty text."""

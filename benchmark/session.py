@@ -27,11 +27,11 @@ from benchmark import (
     trials,
     words,
 )
-from benchmark.concluding import ENVIRONMENT, best, closing, sweep_code
+from benchmark.concluding import best, closing, failures, sweep_code
 from benchmark.config.resolved import resolved_yaml
 from benchmark.data import datasets
 from benchmark.durable import atomic
-from benchmark.errors import exit_code, message
+from benchmark.errors import ENVIRONMENT, exit_code, message
 from benchmark.estimate import Estimate
 from benchmark.forecast import spent
 from benchmark.inspecting import write_cards
@@ -192,7 +192,7 @@ class Session:
             left = sum(run.run_id not in outcomes for run in self.found.plan.runs)
             stopped = document["counts"].get("pruned", 0)
             undone = any(run.run_id not in outcomes for run in self.todo) or self._is_cut_off
-            lines += self._learn(outcomes)
+            lines += [*self._learn(outcomes), *failures(self.found.plan.runs, outcomes, self.presenting.command)]
             failed = document["counts"]["failed"]
             self.site.journal.close()
         lines += self.passed_over

@@ -1,8 +1,8 @@
 """What `ui` does, without printing: finds the experiment in MLflow, completes its view, and has a server show it.
 
 shown = find(path, settings, results)
-with shown.serving(port=None) as (address, keeper): ...   # or shown.address where a server is up already
-print(shown.at(address))
+with shown.server.serving(port=None) as (address, keeper):   # or shown.page, where the store is a server itself
+    print(shown.at(address))
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmark.data.datacache import cache_directory
 from benchmark.mlflow_server import Server, ServerError
 from benchmark.plan import Plan
 from benchmark.planned import planned
-from benchmark.preparing import UsageProblem
+from benchmark.preparing import UsageProblem, comes_first
 
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
@@ -63,7 +63,7 @@ def find(path: Path | None, settings: Sequence[str], results: Path) -> Shown:
     uri = mlflow_store.default_uri(Path.cwd(), plan.experiment.tracking.uri)
     store = mlflow_store.sqlite_path(uri)
     if store is not None and not store.exists():
-        raise UsageProblem(f"nothing has run yet: there is no {store}; `python -m benchmark run` comes first")
+        raise UsageProblem(f"nothing has run yet: there is no {store}; {comes_first(plan)}")
     link = _completed(uri, plan)
     if link is None:
         raise UsageProblem(

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.concluding import ENVIRONMENT
+from benchmark.errors import ENVIRONMENT
 from benchmark.mlflow_store import TrackingError
 from benchmark.options import Options
 from benchmark.reporting import Summary

@@ -1,4 +1,4 @@
-"""The only file that imports MLflow, and the single writer to it: run directories are published, nothing else.
+"""The single writer of runs in MLflow: run directories are published, nothing else.
 
     publisher = Publisher(uri, "fashion-tour", data=facts, artifacts=figures)
     found = publisher.publish(run, rundir, uuid, mlflow_run_id=None)     # again and again while the run proceeds
@@ -53,6 +53,7 @@ with warnings.catch_warnings():
     import mlflow.store.db.utils  # noqa: TID251  (SQLAlchemy warns when these tables are mapped)
     from mlflow import MlflowClient, entities  # noqa: TID251
     from mlflow.exceptions import MlflowException  # noqa: TID251
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: TID251
     from sqlalchemy.orm import configure_mappers
 
     configure_mappers()
@@ -156,7 +157,7 @@ class Publisher:
         tags = {KIND: "sweep", UUID: uuid, "mlflow.note.content": note[: record.TAG_LENGTH]}
         with self._reported():
             found = self._search(uuid) or self._create(uuid, tags, name, time.time())
-            self._upload(found.info.run_id, files)
+            self._upload(found.info.run_id, found.info.artifact_uri, files)
             self._client.log_batch(found.info.run_id, tags=[entities.RunTag(*each) for each in tags.items()])
             self._client.set_terminated(found.info.run_id, "FINISHED")
         return str(found.info.run_id)
@@ -194,7 +195,7 @@ class Publisher:
         found = found or self._search(uuid) or self._create_run(now, uuid, name, started)
         if COMMIT not in found.data.tags:
             self._forget(found, FAILURE_TAGS)
-        return Seen.of(found.info.run_id, found.data.tags)
+        return Seen.of(found.info.run_id, found.info.artifact_uri, found.data.tags)
 
     def _get(self, mlflow_run_id: str, uuid: str) -> entities.Run | None:
         """``None`` where somebody has deleted it: it is then made anew."""
@@ -262,7 +263,7 @@ class Publisher:
         self._client.log_batch(seen.mlflow_run_id, metrics, keys, [entities.RunTag(*each) for each in tags.items()])
 
     def _finish(self, seen: Seen, now: Record, digest: str, uuid: str) -> None:
-        self._upload(seen.mlflow_run_id, self._files(now))
+        self._upload(seen.mlflow_run_id, seen.artifacts, self._files(now))
         self._client.set_terminated(seen.mlflow_run_id, END[now.status], now.finished or None)
         self._delete_others(seen, uuid)
         whole = {COMMIT: digest}
@@ -293,13 +294,16 @@ class Publisher:
             if each.info.run_id != seen.mlflow_run_id:
                 self._client.delete_run(each.info.run_id)
 
-    def _upload(self, mlflow_run_id: str, files: Mapping[str, bytes]) -> None:
+    def _upload(self, mlflow_run_id: str, place: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             for name, content in files.items():
                 path = Path(scratch) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            self._client.log_artifacts(mlflow_run_id, scratch)
+            if self._direct:  # the client would ask the store for the run, to learn the place
+                get_artifact_repository(place).log_artifacts(scratch)  # type: ignore[no-untyped-call]
+            else:
+                self._client.log_artifacts(mlflow_run_id, scratch)
 
     def _reported(self) -> AbstractContextManager[None]:
         return reported(self._uri)

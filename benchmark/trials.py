@@ -19,8 +19,9 @@ from benchmark.config.experiment import SearchSettings
 from benchmark.config.sampling import Shares
 from benchmark.config.space import Space
 from benchmark.durable import write_json
-from benchmark.halving import best, sign_of
+from benchmark.halving import best
 from benchmark.journal import Journal, Outcome
+from benchmark.metric_names import sign_of
 from benchmark.plan import Plan
 from benchmark.preparing import UsageProblem
 from benchmark.searching import curve
@@ -59,8 +60,8 @@ class Fitting:
     def lines(self) -> list[str]:
         """For people."""
         count = len(self.refused)
-        passed = f"the search passed over {count} trial{'s' * (count != 1)} that cannot be trained"
-        found = [f"{passed}: {self.refused[0]}"] if count else []
+        passed = f"the search passed over {count} trial{'s' * (count != 1)}, of which the first"
+        found = [f"{passed} cannot be trained: {self.refused[0]}"] if count else []
         return [*found, *(["the search ends: no further configuration was found"] if self.exhausted else [])]
 
 

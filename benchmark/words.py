@@ -118,7 +118,7 @@ def _failure_words(failure: Failure, tail: int) -> str:
 
 def stopping(event: Stopping) -> str:
     if event.how == "drain":
-        return f"stopping: {event.running} under way are finished first; Ctrl-C again stops them too"
+        return f"stopping: what is under way ({event.running}) is finished first; Ctrl-C again stops it too"
     if event.how == "disk":
         return (
             f"the disk is full: nothing more is started, {event.running} under way are finished; "
@@ -132,7 +132,7 @@ def stopping(event: Stopping) -> str:
     if event.how == "budget":
         return "the budget is spent: no further run is started (aws: budget_usd)"
     up = "the time is up: " * (event.how == "time")
-    return f"{up}stopping {event.running} runs now; the next `run` goes on with them"
+    return f"{up}stopping {runs} now; the next `run` goes on with what is left of them"
 
 
 def measuring(event: Measuring) -> str:

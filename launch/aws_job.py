@@ -7,7 +7,6 @@ that may live: the step is done again later, and the user is told.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import re
 import time
 from concurrent.futures import Future
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.bill import write_bill
+from benchmark.durable import FULL
 from benchmark.failpoints import reach
 from benchmark.records import NO_SPACE, Failure
 from benchmark.run import Run
@@ -130,13 +130,15 @@ class TrainingJob:
             self._wait(RENEW_SECONDS * self.aws.scale)
         except Unavailable as error:
             self._end(Failure("config", str(error)))
+        except BrokenFile as error:  # of what an ended job has left
+            self._end(Failure("error", str(error)))
         except OSError as error:
             self._stumble(error)
 
     def _stumble(self, error: OSError) -> None:
         """Over this machine: a job that may live is looked for again, and fetched when there is room."""
         if self._phase == "prepare":
-            full = f"{NO_SPACE}: " * (error.errno == errno.ENOSPC)
+            full = f"{NO_SPACE}: " * (error.errno in FULL)
             return self._end(Failure("infrastructure", f"{full}{error}"))
         self._tries += 1
         self.aws.notice(f"{error}: what runs in AWS goes on, and is fetched when this is mended")
@@ -219,10 +221,7 @@ class TrainingJob:
         reach("aws.ended")
         self._make_mirror().look()
         write_bill(self.directory, aws_outcome.bill(self.said))
-        try:
-            aws_results.collect(self.aws.clients, self.said, self.rundir, self.directory)
-        except BrokenFile as error:
-            return self._end(Failure("error", str(error)))
+        aws_results.collect(self.aws.clients, self.said, self.rundir, self.directory)
         if self.rundir.read_result() is not None:
             reach("aws.finished")
             aws_results.remove_checkpoints(self.aws.clients, self.record.bucket, self.record.checkpoints)

@@ -6,7 +6,6 @@ what is asked for: S3 says where the bucket is, and boto3 goes there.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from benchmark.data.address import Address
 from benchmark.data.datacache import DataError
+from benchmark.durable import flush
 from launch import Unavailable, aws_clients
 from launch.aws_clients import LOGIN, Clients, Trouble
 
@@ -88,8 +88,7 @@ class Objects:
         body = self.clients("s3").get_object(**place, IfMatch=stored.etag)["Body"]
         with closing(body), path.open("wb") as file:
             shutil.copyfileobj(body, file)
-            file.flush()
-            os.fsync(file.fileno())
+            flush(file)
 
 
 @contextmanager

@@ -127,9 +127,12 @@ class Pack(TrainingJob):
         self._end_member(member)
 
     def _end_member(self, member: Member) -> None:
-        if member.rundir.read_result() is None:
-            own = member.own_failure()
-            return member.end(own and aws_outcome.translated(own))
+        try:
+            if member.rundir.read_result() is None:
+                own = member.own_failure()
+                return member.end(own and aws_outcome.translated(own))
+        except BrokenFile as error:
+            return member.end(Failure("error", str(error)))
         reach("aws.finished")
         assert member.record is not None
         aws_results.remove_checkpoints(self.aws.clients, member.record.bucket, member.record.checkpoints)

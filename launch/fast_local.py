@@ -14,7 +14,6 @@ from benchmark.durable import atomic
 from benchmark.run import Run
 from benchmark.rundir import RunDir
 from launch import Job
-from launch.attempts import is_locked
 from launch.gpus import VISIBLE, Gpus, on_gpu
 from launch.host import ALLOCATOR, HostProcesses, Start, threads
 from launch.withheld import without_secrets
@@ -28,8 +27,6 @@ GPUS = "gpus"
 
 FEATURES = "BENCHMARK_FEATURES"
 """As :mod:`benchmark.training.features` calls it."""
-
-__all__ = ["ENTRY", "FastLocal", "Start", "is_locked", "job_environment"]
 
 
 class FastLocal(HostProcesses):
@@ -81,10 +78,14 @@ class FastLocal(HostProcesses):
         environment = job_environment(run, rundir, directory, data, os.environ, tasks)
         needs = self._needs(run)
         gpus = self._gpus.take(run.processes, needs) if run.device != "cpu" else ()
-        if gpus:
-            environment[VISIBLE] = ",".join(gpus)
-            with atomic(directory / GPUS) as file:
-                file.write(environment[VISIBLE].encode())
+        try:
+            if gpus:
+                environment[VISIBLE] = ",".join(gpus)
+                with atomic(directory / GPUS) as file:
+                    file.write(environment[VISIBLE].encode())
+        except BaseException:
+            self._gpus.give(gpus, needs)
+            raise
         return self.start(
             rundir,
             directory,
@@ -95,7 +96,7 @@ class FastLocal(HostProcesses):
 
     def adopt(self, run: Run, rundir: RunDir, attempt: int) -> Job | None:
         """The attempt whose lock is still held, on the GPUs that it was given."""
-        needs, gpus = self._needs(run), _given(rundir.attempt(attempt))
+        needs, gpus = self._needs(run), _given(rundir.attempt_path(attempt))
         job = self.living(rundir, attempt, lambda: self._gpus.give(gpus, needs))
         if job is not None and gpus:
             self._gpus.add(gpus, needs)

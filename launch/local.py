@@ -108,7 +108,7 @@ class Local(HostProcesses):
         if job is None:
             _remove_leftovers(rundir)
             return None
-        return Contained(job, _name(rundir, attempt), rundir.attempt(attempt).absolute())
+        return Contained(job, _name(rundir, attempt), rundir.attempt_path(attempt).absolute())
 
     def _request(self, run: Run, rundir: RunDir, directory: Path, data: Path, tasks: str) -> Request:
         channels = {
@@ -196,8 +196,8 @@ def _python() -> str:
 def _remove_leftovers(rundir: RunDir) -> None:
     """Of a run whose watcher is dead."""
     containers.remove(containers.RUN, _digest(rundir))
-    for each in rundir.path.absolute().glob("attempts/*"):
-        clear(each, _name(rundir, int(each.name)))
+    for number in range(1, rundir.last_attempt + 1):
+        clear(rundir.attempt_path(number).absolute(), _name(rundir, number))
 
 
 def _digest(rundir: RunDir) -> str:

@@ -8,7 +8,6 @@ compose say is in ``sagemaker.txt``.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -26,7 +25,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmark import rundir
-from benchmark.durable import sync_directory
+from benchmark.durable import FULL, sync_directory
 from benchmark.failpoints import reach
 from benchmark.records import NO_SPACE, Failure, FailureKind
 from benchmark.rundir import RunDir
@@ -194,7 +193,7 @@ def main() -> int:
             return watch.to_the_end()
         except OSError as error:
             traceback.print_exc()
-            return os.EX_IOERR if error.errno in (errno.ENOSPC, errno.EDQUOT) else 1
+            return os.EX_IOERR if error.errno in FULL else 1
 
 
 def _own_cores() -> tuple[int, ...]:

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmark.halving import Curve, replayed
 from benchmark.journal import Journal
-from benchmark.metric_names import METRICS
+from benchmark.metric_names import sign_of
 from benchmark.run import Run
 
 
@@ -74,7 +74,7 @@ def main() -> int:
 
 def tried(found: Recorded, metric: str, reduction: int, trials: int) -> str:
     """What so many trials came to."""
-    sign = -1 if METRICS[metric].better == "lower" else 1
+    sign = sign_of(metric)
     order, wrong, spent, lost = random.Random(0), 0, 0.0, []
     for _ in range(trials):
         trial = [order.choice(each) for each in found.seeds.values()]

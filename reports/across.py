@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.metric_names import sign_of
 from reports.leaderboard import Leaderboard
-from reports.metrics import better
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,7 +37,7 @@ def across(leaderboard: Leaderboard) -> tuple[Place, ...]:
     shared = sorted(set.intersection(*map(set, means))) if len(means) > 1 else []
     if len(shared) < 2:
         return ()
-    sign = 1 if better(primary) == "higher" else -1
+    sign = sign_of(primary)
     wins = np.array([_wins(np.array([sign * each[label] for label in shared])) for each in means])
     most = len(shared) - 1
     places = [

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from benchmark.records import LIBRARIES
 from benchmark.run import Value
 from reports.answers import Answers, Flips, flips, read
 from reports.influence import has_values
-from reports.leaderboard import LIBRARIES, Entry, Row, Table
+from reports.leaderboard import Entry, Row, Table
 from reports.metrics import COLUMNS, better
 from reports.samples import read as read_samples
 from reports.statistics import LEVEL, Sampled, difference, more_images, more_seeds

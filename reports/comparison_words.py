@@ -166,7 +166,7 @@ def _remedy(verdict: Verdict) -> str:
     if verdict.more_seeds:
         return f"; about {verdict.more_seeds:,} more seed{'s' * (verdict.more_seeds > 1)} each would tell them apart"
     if verdict.more_images:
-        return f"; only more test images would tell them apart, about {verdict.more_images:,}"
+        return f"; only more test images would tell them apart, about {verdict.more_images:,} more"
     return ""
 
 

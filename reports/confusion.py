@@ -45,19 +45,19 @@ def confusion_figure(
     """
     rates, names = rates_of(confusion, classes)
     with styled():
-        figure, axes, panel = _canvas(rates, names)
+        figure, axes, panel = _canvas(names)
         _draw(figure, axes, panel, rates, names)
         lines = textwrap.wrap(one_line(title, 90), int(axes.get_position().width * figure.get_figwidth() * 9)) or [""]
         axes.set_title("\n".join([*lines, ""]), loc="left")
         axes.annotate(
-            subtitle(rates, np.asarray(confusion)), (0, 1), (0, 7), "axes fraction",
+            subtitle(np.asarray(confusion)), (0, 1), (0, 7), "axes fraction",
             textcoords="offset points", fontsize=8, color=SOFT,
         )  # fmt: skip
         settle(figure)
         return figure
 
 
-def _canvas(rates: Floats, names: Sequence[str]) -> tuple[Figure, Axes, Axes | None]:
+def _canvas(names: Sequence[str]) -> tuple[Figure, Axes, Axes | None]:
     """Room for the cells, the names beside them, and a panel at the right where cells have no numbers."""
     k = len(names)
     side = cell_side(k) * k if k <= NAMES else 7.0

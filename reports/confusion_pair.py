@@ -56,7 +56,7 @@ def confusion_pair_figure(first: Answers, second: Answers, classes: Sequence[str
     with styled():
         figure, axes, panel = _canvas(names)
         for place, (own, counts) in zip(axes[:2], ((rates, first.confusion), (others, second.confusion)), strict=True):
-            _draw(place, own, names, subtitle(own, counts))
+            _draw(place, own, names, subtitle(counts))
         _draw_difference(axes[2], difference_of(first, second), names, panel)
         _title(axes, titles, len(names))
         if panel is not None:

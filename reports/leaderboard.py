@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from benchmark.records import Failure, Result
+from benchmark.records import LIBRARIES, Failure, Result
 from benchmark.run import Run, Value
 from reports.aggregate import Aggregate
 from reports.metrics import better
@@ -23,10 +23,9 @@ from reports.settings import common, labels, varying_keys
 from reports.spent import Spent
 from reports.values import aggregates, all_metrics, reason_without
 
+T = TypeVar("T")
 Status = Literal["done", "failed", "pruned", "pending"]
 """``pruned``: a search stopped it."""
-LIBRARIES = ("torch", "torchvision", "timm")
-"""Of which other versions train other networks."""
 SPEED_NOTE = "Speed was measured on this machine when nothing else trained, once for each network and input."
 
 
@@ -173,6 +172,12 @@ class Leaderboard:
         return Spent.of(entry.profile for entry in self.entries)
 
     @property
+    def pending(self) -> list[list[Unranked]]:
+        """The runs to come, those of a configuration together: there may be thousands."""
+        waiting = (each for each in self.not_ranked if each.kind == "pending")
+        return list(_grouped((each.entry.run.configuration_id, each) for each in waiting).values())
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Every model, finished or not, in alphabetical order: colours are given out in this order."""
         return tuple(sorted({entry.run.model for entry in self.entries}))
@@ -255,8 +260,8 @@ def _summary(header: Header, entry: Entry) -> DataSummary:
     return known.get(entry.run.data_digest) or DataSummary(entry.run.data.label, entry.run.data_digest)
 
 
-def _grouped(pairs: Iterable[tuple[str, Entry]]) -> dict[str, list[Entry]]:
-    groups: dict[str, list[Entry]] = {}
+def _grouped(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    groups: dict[str, list[T]] = {}
     for key, entry in pairs:
         groups.setdefault(key, []).append(entry)
     return groups

@@ -26,18 +26,21 @@ class Kind:
     """The metric that an option limits, the units that it may be given in, and an example."""
 
     metric: str
+    words: str
     units: Mapping[str, float]
     example: str
 
 
 KINDS: Mapping[str, Kind] = {
-    "latency": Kind("speed/latency_ms_p50", _MILLISECONDS, "20ms"),
-    "params": Kind("model/parameters", _COUNT, "5M"),
-    "macs": Kind("model/macs", _COUNT, "0.5G"),
-    "train-time": Kind("cost/train_seconds", _SECONDS, "10m"),
-    "memory": Kind("cost/peak_memory_bytes", _BYTES, "2GB"),
-    "cost": Kind("cost/usd", {"": 1.0, "$": 1.0, "usd": 1.0}, "$1.50"),
+    "latency": Kind("speed/latency_ms_p50", "latency", _MILLISECONDS, "20ms"),
+    "params": Kind("model/parameters", "parameters", _COUNT, "5M"),
+    "macs": Kind("model/macs", "multiply-adds per image", _COUNT, "0.5G"),
+    "train-time": Kind("cost/train_seconds", "training time", _SECONDS, "10m"),
+    "memory": Kind("cost/peak_memory_bytes", "peak memory", _BYTES, "2GB"),
+    "cost": Kind("cost/usd", "training cost", {"": 1.0, "$": 1.0, "usd": 1.0}, "$1.50"),
 }
+
+_WORDS = {kind.metric: kind.words for kind in KINDS.values()}
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,7 @@ class Limit:
 
     @property
     def words(self) -> str:
-        known = metric(self.metric)
-        return f"{known.words} at most {known.write(self.most)}{f' {known.unit}' if known.unit else ''}"
+        return f"{_WORDS[self.metric]} at most {_amount(metric(self.metric).write(self.most), self.metric)}"
 
     def keeps(self, row: Row) -> bool | None:
         """``None`` where the row's value is not known."""
@@ -99,9 +101,14 @@ def sentence(table: Table, limits: Sequence[Limit], primary: str) -> str:
     if found.best is None:
         return f"{table.data.label}: none of {found.of} configurations keeps {within}{also}"
     told = f"{value(found.best, primary)}{metric(primary).unit} {metric(primary).words}"
-    at = ", ".join(f"{metric(each.metric).words} {value(found.best, each.metric, spread=False)}" for each in limits)
+    names = [each.metric for each in limits]
+    at = ", ".join(f"{_WORDS[name]} {_amount(value(found.best, name, spread=False), name)}" for name in names)
     fit = f"{len(found.fitting)} of {found.of} fit{also}"
     return f"{table.data.label}: best with {within}: {found.best.label}, {told} ({at}; {fit})"
+
+
+def _amount(text: str, name: str) -> str:
+    return f"{text} {unit}" if (unit := metric(name).unit) else text
 
 
 def _names(rows: Sequence[Row], most: int = 3) -> str:

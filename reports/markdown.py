@@ -133,13 +133,8 @@ def _what(each: Unranked, several: bool) -> str:
 
 
 def _pending(leaderboard: Leaderboard, several: bool) -> list[list[str]]:
-    """One line for each configuration: there may be thousands of runs to come."""
-    groups: dict[str, list[Unranked]] = {}
-    for each in leaderboard.not_ranked:
-        if each.kind == "pending":
-            groups.setdefault(each.entry.run.configuration_id, []).append(each)
     rows = []
-    for group in groups.values():
+    for group in leaderboard.pending:
         more = [str(each.entry.run.seed) for each in group[1:]]
         rows.append([", ".join([_what(group[0], several), *more]), "pending", markdown(group[0].reason), ""])
     return rows

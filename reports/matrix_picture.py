@@ -69,7 +69,7 @@ def confusion_png(confusion: Sequence[Sequence[int]] | npt.NDArray[Any], classes
     heading, place = _layout(names, one_line(title, 90))
     panel = PANEL * 72 if len(names) > NUMBERS else 0.0
     widest = max(place.side, *(width(line, TITLE, bold=True) for line in heading), 0.0)
-    widest = max(widest, width(note := subtitle(rates, np.asarray(confusion)), SMALL))
+    widest = max(widest, width(note := subtitle(np.asarray(confusion)), SMALL))
     canvas = Canvas(place.left + widest + MARGIN + panel, place.top + place.side + place.below)
     _head(canvas, place, heading, note)
     canvas.cells(place.left, place.top, place.side, _coloured(shown))

@@ -126,7 +126,7 @@ def cell_side(classes: int) -> float:
     return min(1.1, max(0.44, 4.4 / classes)) if classes <= NUMBERS else max(6.5 / classes, 0.1)
 
 
-def subtitle(rates: Floats, counts: npt.NDArray[Any]) -> str:
+def subtitle(counts: npt.NDArray[Any]) -> str:
     """How to read the numbers, and the accuracy."""
     total = int(counts.sum())
     if not total:

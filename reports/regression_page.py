@@ -22,8 +22,12 @@ SIGNS: dict[Outcome, str] = {
     "improved": "✅ improved", "tolerated": "⚠ worse, within the tolerance",
     "no difference shown": "no difference shown", "same runs": "the same runs", "new": "new",
 }  # fmt: skip
-ROWS = 200
-"""In all; GitHub takes no comment of more than 65,536 characters."""
+LONGEST = 65_000
+"""Characters; GitHub takes no comment of more than 65,536."""
+ROWS = (200, 100, 50, 20)
+"""In all: the first number of them with which the comment is not too long."""
+NOTES = 20
+"""Sentences about single configurations."""
 QUIET: tuple[Outcome, ...] = ("no difference shown", "same runs", "new")
 OPEN = 20
 """Rows of nothing to do beyond which they are folded."""
@@ -33,7 +37,14 @@ LABEL, WHY = 60, 120
 
 def page(found: Diff) -> str:
     """The comment."""
-    shown = found.changes[:ROWS]
+    for rows in ROWS:
+        if len(text := _page(found, rows)) <= LONGEST:
+            break
+    return text
+
+
+def _page(found: Diff, rows: int) -> str:
+    shown = found.changes[:rows]
     loud = [each for each in shown if each.outcome not in QUIET]
     quiet = [each for each in shown if each.outcome in QUIET]
     blocks = [MARK, f"### {_title(found)}", _counts(found)]
@@ -42,8 +53,8 @@ def page(found: Diff) -> str:
         blocks += [f"<details><summary>{len(quiet)} others</summary>", _table(found, quiet), "</details>"]
     else:
         blocks.append(_table(found, shown))
-    if len(found.changes) > ROWS:
-        blocks.append(f"and {len(found.changes) - ROWS:,} more configurations.")
+    if len(found.changes) > rows:
+        blocks.append(f"and {len(found.changes) - rows:,} more configurations.")
     return "\n\n".join([*blocks, " ".join(_notes(found))]) + "\n"
 
 
@@ -125,9 +136,20 @@ def _notes(found: Diff) -> Iterator[str]:
     single = [c for c in found.changes if c.test and c.before and c.now and c.before.n_seeds == c.now.n_seeds == 1]
     if single:
         yield "With one seed on each side, a difference may be the seed's: train several to judge a change of the code."
+    yield from _changed(found)
+
+
+def _changed(found: Diff) -> Iterator[str]:
+    """What differs between rows that were matched by their label; what is the same of several is said once."""
+    labels: dict[str, list[str]] = {}
     for each in found.changes:
         if changed := _settings(each):
-            yield f"{markdown(each.label, LABEL)}: {changed}."
+            labels.setdefault(changed, []).append(each.label)
+    for changed, named in list(labels.items())[:NOTES]:
+        who = markdown(named[0], LABEL) if len(named) == 1 else f"{len(named):,} configurations"
+        yield f"{who}: {changed}."
+    if len(labels) > NOTES:
+        yield f"And {len(labels) - NOTES:,} more changes of settings."
 
 
 def _settings(each: Change) -> str:

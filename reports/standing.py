@@ -64,7 +64,7 @@ def remedy(versus: Versus) -> str:
     if versus.more_seeds:
         return f"about {versus.more_seeds:,} more seed{'s' if versus.more_seeds > 1 else ''} each would tell them apart"
     if versus.more_images:
-        return f"only more test images would tell them apart, about {versus.more_images:,}"
+        return f"only more test images would tell them apart, about {versus.more_images:,} more"
     return ""
 
 

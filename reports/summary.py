@@ -10,6 +10,7 @@ from reports.leaderboard import Leaderboard, Row, Table
 from reports.metrics import better, metric
 from reports.settings import ABSENT
 from reports.text import markdown
+from reports.tradeoffs import measured_on
 
 NEAR = 0.01
 """One point: rows this close to the best may be preferred for their speed."""
@@ -119,13 +120,19 @@ def _duration(seconds: float) -> str:
 
 
 def _fastest(ranked: tuple[Row, ...], primary: str) -> list[str]:
-    """Which of the rows within one point is the fastest, for each way to be fast that all of them have measured."""
+    """Which of the rows within one point is the fastest, for each way to be fast that all of them have measured: money
+    counts everywhere, time on the best row's machine only."""
     top = ranked[0].mean(primary)
     if not metric(primary).points or top is None:
         return []
     near = [row for row in ranked if abs((row.mean(primary) or 0.0) - top) <= NEAR + 1e-9]
-    measured = [name for name in _SPEEDS if all(row.mean(name) for row in near)]
-    sentences = [_fastest_by(name, near, primary) for name in measured] if len(near) > 1 else []
+    here = [row for row in near if measured_on(row) == measured_on(near[0])]
+    compared = {name: near if name == "cost/usd" else here for name in _SPEEDS}
+    sentences = [
+        _fastest_by(name, rows, primary)
+        for name, rows in compared.items()
+        if len(rows) > 1 and all(row.mean(name) for row in rows)
+    ]
     return list(dict.fromkeys(sentences))
 
 

@@ -21,7 +21,9 @@ def begin(
     rundir = RunDir(directory)
     if not (directory / "run.json").exists():
         rundir.write_run(run)
-    environment = {**job_environment(run, rundir, rundir.attempt(1), data, os.environ), **variables}
+    # A checkpoint after each epoch, however short, unless the test says otherwise.
+    saving = {} if "BENCHMARK_CHECKPOINT_SECONDS" in variables else {"BENCHMARK_CHECKPOINT_SHARE": "0"}
+    environment = {**job_environment(run, rundir, rundir.attempt(1), data, os.environ), **saving, **variables}
     process = subprocess.Popen(
         [*python, str(ENTRY)],
         env=environment,

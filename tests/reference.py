@@ -25,9 +25,11 @@ EXITS = {
     130: "interrupted",
 }
 VARIABLES = {
+    "TORCH_IMAGE_BENCHMARK_RESIDENT_BYTES": "images of more bytes are read batch by batch; otherwise 30% of the memory",
     "TORCH_IMAGE_BENCHMARK_CACHE": "decoded images, facts of models, weights; otherwise below `~/.cache`",
     "MLFLOW_TRACKING_URI": "a tracking server instead of `./mlflow.db`",
     "BENCHMARK_CHECKPOINT_SECONDS": "between checkpoints within an epoch, about; otherwise a minute",
+    "BENCHMARK_CHECKPOINT_SHARE": "between two, so many times what one takes; otherwise 50; 0: after each epoch",
 }
 RESULTS = {
     "experiment.yaml": "the experiment as it was resolved",
@@ -35,7 +37,11 @@ RESULTS = {
     "journal.db": "what was intended, attempted, found and published (SQLite)",
     "leaderboard.md, .html, .csv, .json": "the leaderboard: to read, to explore, for a spreadsheet, for programs",
     "figures/": "its figures, as SVG",
-    "data_card.md": "the data: classes, splits, balance, images",
+    "data_card.md, .png": "the data: classes, splits, balance, and some images of each class",
+    "lr_range.csv": "what `lr` has found: the loss at each learning rate",
+    "exported/": "the networks of `export`",
+    "reproduced/RUN/": "what `reproduce` has trained again, one directory each time",
+    "output.txt": "what `run --detach` has printed",
     "runs/RUN/": "one directory for each run",
     "lock": "held by the command that works here",
 }

@@ -202,6 +202,36 @@ def test_whoever_is_killed_there_is_followed_by_one_who_goes_on_with_the_same_jo
 
 
 @pytest.mark.nightly
+def test_an_output_that_cannot_be_read_fails_its_run_and_not_the_sweep(aws: Aws, tmp_path: Path) -> None:
+    command = aws.command()
+    command.environment["BENCHMARK_FAILPOINT"] = f"aws.ended:{tmp_path / 'reached'}"
+    process = command.start("run", "-y")
+    process.communicate(timeout=200)
+    assert process.returncode == -signal.SIGKILL
+    program = (
+        "import boto3, io, sys, tarfile\n"
+        "s3, kept, content = boto3.client('s3'), io.BytesIO(), b'{torn'\n"
+        "pages = s3.get_paginator('list_objects_v2').paginate(Bucket=sys.argv[1])\n"
+        "found = [each['Key'] for page in pages for each in page.get('Contents', ()) if sys.argv[2] in each['Key']]\n"
+        "with tarfile.open(fileobj=kept, mode='w:gz') as tar:\n"
+        "    member = tarfile.TarInfo('result.json')\n"
+        "    member.size = len(content)\n"
+        "    tar.addfile(member, io.BytesIO(content))\n"
+        "for key in found:\n"
+        "    if key.endswith('output.tar.gz'):\n"
+        "        s3.put_object(Bucket=sys.argv[1], Key=key, Body=kept.getvalue())\n"
+        "        print(key)\n"
+    )
+    torn = [sys.executable, "-c", program, aws.server.bucket, aws.name]
+    assert subprocess.run(torn, check=True, env=command.environment, capture_output=True).stdout
+    process = command.start("run", "-y")
+    output = end_of(process)
+    assert process.returncode == 1
+    assert "result.json: cannot be read" in output
+    assert "0 to run" in command("run", "-y", code=1), "it is over"
+
+
+@pytest.mark.nightly
 def test_a_sweep_that_is_left_goes_on_in_aws_and_is_taken_up_again(aws: Aws) -> None:
     command = aws.command(epochs=60)
     process = command.start("run", "-y")

@@ -105,7 +105,8 @@ def test_runs_that_share_jobs_have_the_bits_of_runs_alone_and_their_bills_are_th
 
 def test_whatever_becomes_of_a_run_its_neighbours_in_the_job_do_not_notice(aws: Aws, tmp_path: Path) -> None:
     """The first process is killed in its second epoch, and two of the others compute nothing but infinities."""
-    fatal = f"{{Environment: {{BENCHMARK_FAILPOINT: 'job.epoch@2:{tmp_path / 'reached'}'}}}}"
+    variables = f"BENCHMARK_CHECKPOINT_SHARE: '0', BENCHMARK_FAILPOINT: 'job.epoch@2:{tmp_path / 'reached'}'"
+    fatal = f"{{Environment: {{{variables}}}}}"
     command = aws.command(
         matrix="{seed: [0, 1]}\ninclude: [{lr: 1.0e+20}]",
         aws=f"runs_per_job: 4, extra: {fatal}",

@@ -16,7 +16,8 @@ import pytest
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import RunDir
 from launch import containers
-from launch.fast_local import FastLocal, Start
+from launch.fast_local import FastLocal
+from launch.host import Start
 from launch.rehearsal.client import Rehearsal
 from launch.withheld import is_secret
 from tests.canary_support import VARIABLES, WORD, Canaries, Onlooker, holds, photos

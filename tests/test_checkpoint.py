@@ -103,6 +103,9 @@ class Attempt:
     def newest(self) -> Checkpoint | None:
         return self.checkpoints.newest()
 
+    def due(self) -> bool:
+        return True
+
     def save(self, now: Checkpoint) -> None:
         self.checkpoints.save(now)
         self.die_at("within" if now.step else "after", now.step or now.epoch)
@@ -490,7 +493,7 @@ def test_what_is_behind_an_error_decides_its_kind() -> None:
 
     assert caused(OSError(errno.ENOSPC, "No space left on device")).kind == "infrastructure"
     assert caused(OSError(errno.EDQUOT, "Quota", "/somewhere/file")).message.startswith(
-        "the disk quota is used up: /somewhere;"
+        "no space left in the disk quota: /somewhere;"
     )
     assert caused(OSError(errno.EACCES, "Permission denied")).kind == "error"
 

@@ -227,7 +227,7 @@ def test_equal_images_in_two_splits_are_refused_unless_allowed(root, cache):
     rows = [f"{row},{'test' if index % 5 == 0 else 'train'}" for index, row in enumerate(images(root))]
     (root / "cat" / "0.png").write_bytes((root / "cat" / "1.png").read_bytes())
     path = table(root, *rows, header="path,label,split")
-    with pytest.raises(DataError, match=r"1 images stand in more than one split"):
+    with pytest.raises(DataError, match=r"1 image stands in more than one split"):
         inspect(spec(path), cache)
     assert inspect(spec(path, duplicates="allow"), cache).sizes["test"] == 4
 

@@ -256,7 +256,7 @@ def test_configurations_of_other_settings_and_the_same_label_are_compared_and_th
 ) -> None:
     new = leaderboard(tmp_path / "new", BEFORE, epochs=9)
     text = page(found(baseline, new))
-    assert "resnet18: `epochs 5 then, epochs 9 now`." in text
+    assert "2 configurations: `epochs 5 then, epochs 9 now`." in text
 
 
 def test_results_on_other_images_of_the_same_name_are_refused(baseline: Path, tmp_path: Path) -> None:
@@ -369,6 +369,29 @@ def test_a_comment_of_a_thousand_configurations_fits_and_shows_the_regression_fi
     assert len(text) < 65_536
     assert text.index("lr 777") < text.index("<details>")
     assert "and 800 more configurations." in text
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_comment_fits_whatever_is_said_of_each_configuration(tmp_path: Path, missing: bool) -> None:
+    path = leaderboard(tmp_path / "a", {"lenet5": (0.9,)})
+
+    def many(generation: str) -> Callable[[dict[str, Any]], None]:
+        def change(document: dict[str, Any]) -> None:
+            (row,) = document["rows"]
+            rows = [json.loads(json.dumps(row)) for _ in range(1000)]
+            for place, each in enumerate(rows):
+                label = f"{generation if missing else ''}_*_<{'*_|' * 20}>, lr {place}"
+                each |= {"label": label, "configuration_id": f"{generation}{place:011x}"}
+                each["runs"][0]["run_id"] = f"{generation}{place:011x}"
+            document["rows"] = [*rows, row] if missing else rows
+
+        return change
+
+    new = shutil.copytree(path, tmp_path / "b")
+    text = page(found(edit(path, many("a")), edit(new, many("b"))))
+    assert len(text) < 65_536
+    same = "1,000 configurations: data, weights or training program have changed."
+    assert (same in text) is not missing
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=11, max_size=11), min_size=1, max_size=4))

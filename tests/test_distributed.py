@@ -29,7 +29,8 @@ from benchmark.training.share import Share
 from benchmark.training.torchrun import Ending
 from benchmark.training.transforms import augmentation
 from launch import processes
-from launch.fast_local import ENTRY, FastLocal, Start, job_environment
+from launch.fast_local import ENTRY, FastLocal, job_environment
+from launch.host import Start
 from tests.job_support import quality
 from tests.night import by_day
 
@@ -80,7 +81,7 @@ def begin(
     with (rundir.attempt(1) / "log.txt").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, str(entry)],
-            env={**environment, "MARK": str(directory), **variables},
+            env={**environment, "BENCHMARK_CHECKPOINT_SHARE": "0", "MARK": str(directory), **variables},
             cwd=directory,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -304,6 +305,7 @@ def test_a_job_that_is_killed_leaves_nobody_and_goes_on_with_the_same_bits(
     rundir.path.mkdir()
     rundir.write_run(demanding)
     monkeypatch.setenv("MARK", str(rundir.path))
+    monkeypatch.setenv("BENCHMARK_CHECKPOINT_SHARE", "0")
     with FastLocal(start, entry=harmed(tmp_path, "time.sleep(600)")) as launcher:
         job = launcher.submit(demanding, rundir, 1, data)
         wait_for(lambda: (rundir.checkpoint / "epoch-00002.pt").exists())

@@ -66,7 +66,7 @@ def meaning(kind: type, field: "dataclasses.Field[object]") -> str:
     choices = get_args(get_type_hints(kind)[field.name])
     names = [each for each in choices if isinstance(each, str)]
     named = [f"`{each}`" for each in names] if any(each not in text for each in names) else []
-    extra = "; ".join([*limits, *([f"one of {', '.join(named)}"] if len(named) > 2 else [])])
+    extra = "; ".join([*limits, *([f"one of {', '.join(named)}"] if len(named) > 1 else [])])
     return f"{text} ({extra})" if extra else str(text)
 
 

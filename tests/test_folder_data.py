@@ -382,7 +382,7 @@ def test_an_image_in_two_splits_is_refused_and_named_unless_it_is_allowed(root, 
     with pytest.raises(DataError) as caught:
         inspect(spec(root, val_fraction=0.5), cache)
     found = str(caught.value)
-    assert found.startswith(f"{root}: 1 images stand in more than one split")
+    assert found.startswith(f"{root}: 1 image stands in more than one split")
     assert "duplicates: allow" in found
     assert found.endswith(": train/cat/2.png = test: test/cat/copy.png")
     assert inspect(spec(root, val_fraction=0.5, duplicates="allow"), cache).sizes["test"] == 9

@@ -18,8 +18,9 @@ from benchmark import catalogue
 from benchmark.catalogue import ModelFacts, ModelSpec
 from benchmark.data import datasets
 from benchmark.data.datasets import DataFacts
-from benchmark.effort import Effort, optimizer_states
-from benchmark.forecast import BASE, LEAST_BASE, Forecast, available_memory
+from benchmark.effort import BASE, Effort, optimizer_states
+from benchmark.forecast import LEAST_BASE, Forecast
+from benchmark.machine import available_memory
 from benchmark.records import Result
 from benchmark.run import DataSpec, Run, canonical_json
 from benchmark.rundir import RunDir

@@ -13,8 +13,9 @@ from benchmark.effort import BASE
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import RunDir
 from launch import fast_local, gpus
-from launch.fast_local import FastLocal, Start
+from launch.fast_local import FastLocal
 from launch.gpus import BUSY, LOOK_SECONDS, SETTLE_SECONDS, Gpus, Seen, on_gpu, parse, visible
+from launch.host import Start
 from tests.test_launch import end_of, script, wait_for
 
 GIB = 2**30
@@ -235,6 +236,15 @@ def test_a_run_on_the_processor_is_given_no_gpu(tmp_path: Path, driver: Driver) 
         end_of(launcher.submit(run, place, 1, tmp_path))
     assert json.loads((place.path / "seen.json").read_text()) is None
     assert not (place.attempt(1) / fast_local.GPUS).exists()
+
+
+def test_a_gpu_is_given_back_where_the_job_could_not_be_started(tmp_path: Path, driver: Driver) -> None:
+    place, memory = RunDir(tmp_path / "run"), lambda run: 70 * GIB
+    (place.attempt(1) / fast_local.GPUS).mkdir()  # where a file is to be written
+    with FastLocal("spawn", gpu_memory=memory, gpus=driver.gpus(1), preload=()) as launcher:
+        with pytest.raises(IsADirectoryError):
+            launcher.submit(RUN, place, 1, tmp_path)
+        assert launcher.fits(RUN)
 
 
 def test_a_process_takes_more_than_its_tensors() -> None:

@@ -31,7 +31,8 @@ from benchmark.rundir import BrokenFile, RunDir
 from benchmark.training import checkpoint, portable
 from benchmark.training.data import load
 from launch.attempts import locked
-from launch.fast_local import FastLocal, Start
+from launch.fast_local import FastLocal
+from launch.host import Start
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [path for top in ("benchmark", "launch", "reports") for path in sorted((ROOT / top).rglob("*.py"))]

@@ -28,6 +28,7 @@ from reports.exhibit import Exhibit
 from reports.html import colours, gallery, tested
 from reports.html.inline import inline, shown
 from reports.html.lessons import curve
+from reports.html.lists import LISTED
 from reports.html.reading import Lesson, read
 from reports.leaderboard import Entry, Leaderboard, build
 from reports.ordering import clustered
@@ -141,6 +142,12 @@ def test_what_is_not_ranked_has_its_reason_and_the_command_that_shows_the_log(di
         in text
     )
     assert "late, seed 0, 1 pending has not finished yet" in text
+
+
+def test_of_many_configurations_to_come_it_is_said_how_many_are_left_out(directory: Path) -> None:
+    waiting = (pending(make_run(f"late{number}", seed)) for number in range(LISTED + 3) for seed in (0, 1))
+    text = words(page(build([done(make_run()), *waiting], HEADER), directory))
+    assert "And 3 more, in leaderboard.json." in text
 
 
 def test_the_command_of_the_log_follows_that_of_the_run() -> None:

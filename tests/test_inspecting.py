@@ -78,7 +78,7 @@ def test_leaks_between_splits_are_shown_by_the_card_that_a_run_would_refuse(tmp_
         fill(tmp_path / "photos" / part, cats=6, dogs=6)
     card = card_of(tmp_path / "photos", tmp_path / "cache")
     assert len(card.duplicates.leaks) == 12
-    (warning,) = (each for each in card.warnings if "more than one split; a run refuses them" in each)
+    (warning,) = (each for each in card.warnings if "more than one split; a run refuses that" in each)
     assert warning.count(" = ") == 10
     assert "and 2 more" in warning
 

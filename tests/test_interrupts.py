@@ -19,7 +19,7 @@ from benchmark.records import Failure, Result
 from benchmark.run import Run
 from benchmark.site import signals
 from benchmark.sweep import Ended, Interrupt, Started, Stopping, SweepEvent
-from launch.fast_local import is_locked
+from launch.attempts import is_locked
 from tests.elsewhere import LACKS, Elsewhere
 from tests.test_sweep import run_of, store, wait_for  # noqa: F401  (a fixture)
 

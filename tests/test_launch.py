@@ -17,7 +17,8 @@ from benchmark.data import datasets
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import RunDir
 from launch import Job, JobState, cores, processes
-from launch.fast_local import PRELOAD, FastLocal, Start, job_environment
+from launch.fast_local import PRELOAD, FastLocal, job_environment
+from launch.host import Start
 from launch.warm import SERVER, ServerDied, WarmServer
 
 RUN = Run(DataSpec("synthetic"), "lenet5", data_digest="d" * 64, image_size=28, channels=1, epochs=1)
@@ -157,6 +158,13 @@ def test_what_an_orphan_leaves_in_its_group_does_not_keep_its_lock(tmp_path: Pat
         job = launcher.adopt(RUN, rundir, 1)
         assert job is not None
         assert end_of(job).failure is not None
+
+
+def test_a_run_that_was_never_started_is_not_adopted_and_leaves_no_trace(tmp_path: Path) -> None:
+    rundir = RunDir(tmp_path / "new")
+    with FastLocal("spawn") as launcher:
+        assert launcher.adopt(RUN, rundir, 1) is None
+    assert not rundir.path.exists()
 
 
 @pytest.mark.parametrize("waits", [0, 1, 2], ids=["asked at once", "asked after its word", "asked after its end"])

@@ -149,7 +149,7 @@ def test_a_directory_of_results_is_enough(sweep: Loaded, swept: Command, tmp_pat
         benchmark.load(tmp_path)
     for broken in ("report: {", "name: 3", ""):
         (copy / "experiment.yaml").write_text(broken, encoding="utf-8")
-        with pytest.raises(BrokenFile, match=r"experiment\.yaml: not what a sweep of this program writes"):
+        with pytest.raises(BrokenFile, match=r"experiment\.yaml, leaderboard\.json or journal\.db is not"):
             benchmark.load(copy)
 
 

@@ -179,7 +179,7 @@ def test_a_host_that_dies_ends_the_others_and_the_run_goes_on_by_itself(tmp_path
     alone("run")
     command = made(tmp_path / "hosts", cache, yaml.replace("MODE", "local").replace("HOSTS", "2"))
     process = command.start("run")
-    wait_for(lambda: has_epochs(command, 3))
+    wait_for(lambda: has_epochs(command, 3) and list(command.home.rglob("epoch-*.pt")))
     (found,) = docker("ps", "--quiet", "--filter", f"label={containers.ATTEMPT}", "--filter", f"name={dead}")
     docker("kill", found)
     assert process.stdout is not None

@@ -164,6 +164,7 @@ def test_a_cluster_s_launcher_runs_a_sweep_and_adopts_what_it_left(command: Comm
     )
     path = command.home / "experiments.yaml"
     path.write_text(YAML.replace("launch: {workers: 1, profile: false}", launch).replace("epochs: 2", "epochs: 30"))
+    command.environment["BENCHMARK_CHECKPOINT_SHARE"] = "0"
     process = command.start("run")
     first = command.home / "results"
     try:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.training.environment import cpu_name, environment, usable_cpus
+from benchmark.machine import usable_cores
+from benchmark.training.environment import cpu_name, environment
 from benchmark.training.profiling import ResourceMeter, peak_memory, profile
 
 SPEEDS = {
@@ -175,4 +176,4 @@ def test_the_processor_is_named_as_linux_names_it(tmp_path):
     path.write_text("processor : 0\nmodel name\t: Ünïque CPU @ 3 GHz\nprocessor : 1\nmodel name\t: Other\n")
     assert cpu_name(path) == "Ünïque CPU @ 3 GHz"
     assert cpu_name(tmp_path / "missing") != ""
-    assert usable_cpus() >= 1
+    assert usable_cores() >= 1

@@ -187,6 +187,20 @@ def test_nearly_the_best_and_faster_is_said_in_words(directory: Path) -> None:
     assert "**Fastest within 1 point:** small (−0.8), 3.1× faster (2.0 against 6.2 ms an image)." in text
 
 
+def test_speeds_of_other_machines_are_not_compared_in_words(directory: Path) -> None:
+    entries = [
+        done(make_run("big"), 0.9, profile={"speed/latency_ms_p50": 6.2, "cost/usd": 2.0}),
+        done(make_run("small"), 0.892, profile={"speed/latency_ms_p50": 2.0, "cost/usd": 1.0}),
+    ]
+    assert entries[1].result is not None
+    elsewhere = dataclasses.replace(entries[1].result, environment={**entries[1].result.environment, "cpu": "another"})
+    entries[1] = dataclasses.replace(entries[1], result=elsewhere)
+    write(build(entries, HEADER), directory)
+    text = (directory / "leaderboard.md").read_text(encoding="utf-8")
+    assert "Fastest" not in text
+    assert "**Cheapest within 1 point:** small (−0.8), 2.0× cheaper" in text
+
+
 BILLED = {"cost/billed_seconds": 36.0, "cost/spot_seconds": 100.0, "cost/spot_savings": 0.64}
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmark import room
+from benchmark.durable import FULL
 from benchmark.records import NO_SPACE, Failure
+from benchmark.training.failures import describe_failure
 
 
 def test_a_directory_that_can_be_written_is_made_and_left_empty(tmp_path: Path) -> None:
@@ -24,6 +26,13 @@ def test_what_is_no_directory_is_named_with_the_remedy(tmp_path: Path) -> None:
 def test_a_shortage_is_told_in_numbers_before_it_happens(tmp_path: Path) -> None:
     assert room.shortage(tmp_path, 0) is None
     assert "GiB are needed: free some space and run again" in str(room.shortage(tmp_path, 2**60))
+
+
+@pytest.mark.parametrize("number", FULL)
+def test_a_disk_and_a_quota_that_are_full_are_told_alike(number: int) -> None:
+    failure = describe_failure(OSError(number, os.strerror(number)), [Path("/")])
+    assert room.is_full(failure)
+    assert "make room and run again" in failure.message
 
 
 def test_only_a_full_disk_is_taken_for_one() -> None:

@@ -229,7 +229,7 @@ def test_splits_and_copies_are_as_in_a_folder_and_errors_name_the_address(bucket
     assert facts == inspect(replace(bucket.local(split), val_fraction=0.5), bucket.cache)
     assert facts.sizes == {"train": 4, "val": 4, "test": 8}
     bucket.put({"test/кот/copy.png": split["train/кот/2.png"]})
-    with pytest.raises(DataError, match="1 images stand in more than one split") as caught:
+    with pytest.raises(DataError, match="1 image stands in more than one split") as caught:
         bucket.inspect(val_fraction=0.5)
     assert str(caught.value).startswith(f"{bucket.address}: ")
     assert bucket.inspect(val_fraction=0.5, duplicates="allow").sizes["test"] == 9

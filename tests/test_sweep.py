@@ -39,7 +39,9 @@ from benchmark.sweep import (
     SweepEvent,
 )
 from benchmark.tracking import Publisher
-from launch.fast_local import FastLocal, Start, is_locked
+from launch.attempts import is_locked
+from launch.fast_local import FastLocal
+from launch.host import Start
 
 STUB = Path(__file__).with_name("stub_job.py")
 SPEC = DataSpec("synthetic")

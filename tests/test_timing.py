@@ -16,7 +16,7 @@ from benchmark.probes import Probe, Probes
 from benchmark.records import Result
 from benchmark.run import DataSpec, Run
 from benchmark.timing import FEW, KEPT, PROBED, ROUGH, Experience, timed
-from launch.fast_local import threads
+from launch.host import threads
 
 SPEC = DataSpec("synthetic")
 RUN = Run(SPEC, "lenet5", data_digest="d", image_size=28, channels=1, epochs=3)

@@ -217,6 +217,9 @@ class Attempt(NoCheckpoints):
     def newest(self) -> Checkpoint | None:
         return self.checkpoints.newest()
 
+    def due(self) -> bool:
+        return True
+
     def save(self, now: Checkpoint) -> None:
         self.checkpoints.save(now)
         self.die_at("after", now.epoch)

@@ -122,6 +122,43 @@ def test_saving_takes_a_fiftieth_of_the_time_at_most() -> None:
     assert pace.wish() == "save"
 
 
+def test_the_end_of_an_epoch_is_saved_where_it_is_worth_its_time() -> None:
+    now = [0.0]
+    pace = Pace(Bell(), seconds=60, clock=lambda: now[0])
+    now[0] = 0.9
+    assert not pace.due()  # sooner trained again than saved fifty times
+    now[0] = 1.0
+    assert pace.due()
+    pace.save(lambda: now.__setitem__(0, 1.5))
+    now[0] = 1.5 + 24
+    assert not pace.due()
+    now[0] = 1.5 + 25
+    assert pace.due()
+    pace.save(lambda: now.__setitem__(0, 40.0))
+    now[0] = 40 + 60  # however long it takes: no more than a minute is lost, and an epoch
+    assert pace.due()
+    each = Pace(Bell(), seconds=60, clock=lambda: now[0], share=0)
+    assert each.due(), "each epoch, where that is wanted"
+    each.save(lambda: now.__setitem__(0, 200.0))
+    assert each.due()
+    assert each.wish() == "nothing"
+
+
+def test_whoever_is_asked_to_stop_at_the_end_of_an_epoch_saves_it() -> None:
+    bell = Bell()
+    pace, due = Pace(bell, seconds=1e9), []
+
+    def an_end() -> None:
+        with pace.patience():
+            due.append(pace.due())
+            bell(signal.SIGTERM, None)
+            due.append(pace.due())
+
+    with pytest.raises(Stopped):
+        an_end()
+    assert due == [False, True]
+
+
 @pytest.fixture(scope="module")
 def whole(base: Run, data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     code, rundir, log = job(base, data, tmp_path_factory.mktemp("whole") / "run", BENCHMARK_TASKS="train")

@@ -76,6 +76,9 @@ def read_data(node: Node, base: Path, problems: Problems) -> Given | None:
     if isinstance(node.value, str) and node.value not in known:
         problems.add(node.mark, f"unknown data {shown(node.value)}{choose(node.value, known)}; {_OTHER_SOURCES}")
         return None
+    if isinstance(node.value, list):
+        problems.add(node.mark, "one data set stands here; several are an axis of the matrix: matrix: {data: [...]}")
+        return None
     wrong = Problems()
     given = _keys().read(_mapping(node), wrong)
     choice = None if wrong else _choice(given, node.mark, base, wrong)
@@ -110,6 +113,9 @@ def _choice(given: Mapping[str, Given], mark: Mark, base: Path, problems: Proble
 
 
 def _check_options(spec: DataSpec, given: Mapping[str, Given], mark: Mark, problems: Problems) -> None:
+    if "path" in given and "source" not in given:
+        problems.add(given["path"].mark, "path belongs to a source: for a directory of images write source: folder")
+        return
     known = options(spec.source)
     for key in given.keys() - {*known, *RUN_KEYS}:
         users = ", ".join(source for source, options in OPTIONS.items() if key in options)

@@ -27,6 +27,7 @@ Rule = Callable[[Any], str | None]
 
 _CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", types.NoneType: "null"}
+_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
 _NUMBER = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
 MAX_TEXT = 4096
 """Characters; as long as a path may be."""
@@ -104,9 +105,20 @@ class Keys:
         choices = _choices(annotation)
         if choices and isinstance(value, str | int | float | None):
             return f"{key} cannot be {shown(value)}{choose(value, choices)}"
-        quoted = isinstance(value, str) and _NUMBER.fullmatch(value) and str not in _members(annotation)
-        hint = "; leave out the quotes" if quoted else ""
+        hint = _as_number(value) if isinstance(value, str) and str not in _members(annotation) else ""
         return f"{key} must be {_expected(annotation, limits)}, not {shown(value)}{hint}"
+
+
+def _as_number(text: str) -> str:
+    """How what was written would be written as a number; empty where nobody knows."""
+    if _NUMBER.fullmatch(text):
+        return "; leave out the quotes"
+    if (found := _TIME.fullmatch(text)) and found[0]:
+        hours, minutes, seconds = (int(each or 0) for each in found.groups())
+        return f"; in seconds that is {3600 * hours + 60 * minutes + seconds}"
+    if text.endswith("%") and _NUMBER.fullmatch(text[:-1]):
+        return f"; as a fraction that is {float(text[:-1]) / 100:g}"
+    return ""
 
 
 def fields_of(cls: type, *names: str) -> dict[str, dataclasses.Field[Any]]:

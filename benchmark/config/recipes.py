@@ -18,10 +18,10 @@ from benchmark.config.document import Node
 from benchmark.config.keys import Given, Keys, fields_of
 from benchmark.config.paths import under
 from benchmark.config.problems import ConfigError, Problem, Problems, choose, shown
-from benchmark.run import Run
+from benchmark.run import RESOLVED, Run
 
 SHIPPED = Path(__file__).parent.parent / "shipped" / "recipes"
-APART = frozenset({"data", "data_digest", "model", "seed", "recipe"})
+APART = frozenset({"data", "model", "seed", "recipe", *RESOLVED})
 """Keys of a run that are no part of a recipe."""
 _SUFFIXES = (".yaml", ".yml")
 

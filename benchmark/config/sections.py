@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -16,9 +16,10 @@ from benchmark.config.keys import Keys, Rule, fields_of
 from benchmark.config.problems import Problems, choose, shown
 from benchmark.config.sampling import Sampling, Shares
 from benchmark.metric_names import RANKABLE
-from benchmark.run import key
+from benchmark.run import Run, key
 
 SECTIONS = ("launch", "aws", "tracking", "report", "search")
+OF_RUNS = frozenset(each.name for each in fields(Run))
 OF_STRATEGY = {"reduction": "halving", **dict.fromkeys(("trials", "startup", "batch", "seed"), "optuna")}
 """Keys of a search that only one strategy has."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -41,7 +42,13 @@ class Titles:
 
 def titles(root: Node, stem: str, problems: Problems, *, apart: Collection[str]) -> Titles:
     """Name and description.  Also finds unknown keys at the top of the file; those in ``apart`` are read elsewhere."""
-    given = _title_keys().read(root, problems, apart=(*apart, *SECTIONS))
+    beside = {*apart, *SECTIONS, *_title_keys().fields}
+    there = root.value if isinstance(root.value, dict) else ()
+    strays = [name for name in there if name in OF_RUNS - beside]
+    for name in strays:
+        told = f"{name} is a key of a run: write it under defaults, or under matrix where it varies"
+        problems.add(root.key_mark(name), told)
+    given = _title_keys().read(root, problems, apart=(*apart, *SECTIONS, *strays))
     if "name" not in root.value:
         problems.add(root.mark, f"the experiment has no name; write name: {_slug(stem)}")
     return Titles(**{name: each.value for name, each in given.items()})
@@ -163,4 +170,8 @@ def _wrong_extra(extra: Mapping[str, Any]) -> str | None:
 
 
 def _unranked(name: str) -> str | None:
-    return None if name in RANKABLE else f"primary: unknown metric {shown(name)}{choose(name, RANKABLE)}"
+    if name in RANKABLE:
+        return None
+    tested = f"test/{name}"
+    guess = f"; did you mean {tested!r}?" if tested in RANKABLE else choose(name, RANKABLE)
+    return f"primary: unknown metric {shown(name)}{guess}"

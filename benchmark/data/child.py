@@ -5,13 +5,12 @@ It is started as ``python -m MODULE ARGUMENTS OUTPUT`` and says why it failed in
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import benchmark
+from benchmark.children import command, environment
 from benchmark.data.datacache import DataError
 
 ERROR = "error.txt"
@@ -24,9 +23,8 @@ def run(module: str, *arguments: str, output: Path) -> None:
     Raises:
         DataError: it failed; the message is its own.
     """
-    # -P keeps modules in the working directory from taking the place of libraries.
-    command = [sys.executable, "-P", "-m", module, *arguments, str(output)]
-    child = subprocess.run(command, env=_environment(), capture_output=True, check=False)
+    called = command(module, *arguments, str(output))
+    child = subprocess.run(called, env=environment(), capture_output=True, check=False)
     if child.returncode:
         tail = child.stderr.decode(errors="replace").strip()[-LENGTH:]
         error = output / ERROR
@@ -48,10 +46,3 @@ def main(make: Callable[[list[str], Path], None]) -> int:
 def _failed(output: Path, reason: str) -> int:
     (output / ERROR).write_text(reason[:LENGTH], encoding="utf-8", errors="backslashreplace")
     return 1
-
-
-def _environment() -> dict[str, str]:
-    """The child has to find this package also when it runs from a clone."""
-    here = str(Path(benchmark.__file__).parents[1])
-    given = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([here, given] if given else [here])}

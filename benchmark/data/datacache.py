@@ -2,13 +2,22 @@
 
 Standard library only.  Everything below the cache directory can be deleted at any time and is made again::
 
-    files.db        what is known of each image file, by its path, size and times   (filetable.py)
-    facts/          what is known of each data set that is not a folder              (datasets.py)
-    data/           decoded images, one directory a data set, size and policy        (prepared.py)
-    s3/             images that lie in S3, one directory an address                  (s3.py)
-    torchvision/    torchvision's own raw files, where no other path is given        (vision.py)
-    exports/        the same as arrays                                               (vision.py)
-    locks/          one empty file for each thing that is being made
+    files.db          what is known of each image file, by its path, size and times    (filetable.py)
+    facts/            what is known of each data set that is not a folder               (datasets.py)
+    data/             decoded images, one directory a data set, size and policy         (prepared.py)
+    s3/               images that lie in S3, one directory an address                   (s3.py)
+    torchvision/      torchvision's own raw files, where no other path is given         (vision.py)
+    exports/          data sets of other libraries, as arrays                           (exports.py)
+    models/           what is known of each model                                       (../catalogue.py)
+    weights/          pretrained weights, and where they came from                      (../weights.py, ../obtaining.py)
+    features/         what frozen backbones make of the images                          (../training/features.py)
+    probes/           how long steps of a run take on this machine                      (../probes.py)
+    profiles/         the speed of each model on this machine                           (../profiles.py)
+    forecasts/        how long earlier runs took                                        (../timing.py)
+    mlflow/           an empty store of each version of MLflow                          (../mlflow_making.py)
+    mlflow-servers/   who serves which store                                            (../mlflow_server.py)
+    mlflow-artifacts/ what `report --from-mlflow` has fetched                           (../mlflow_evidence.py)
+    locks/            one empty file for each thing that is being made
 """
 
 from __future__ import annotations

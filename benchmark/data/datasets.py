@@ -148,8 +148,8 @@ def _checked(spec: DataSpec, cache: Path) -> ImageSet:
     own = spec.source in CHECKED or spec.source not in SOURCES
     if own and spec.duplicates == "refuse" and (leaks := duplicates.find(data).leaks):
         raise DataError(
-            f"{spec.path or spec.name}: {len(leaks)} images stand in more than one split, so that what is tested has "
-            f"been trained on; keep one of each, or write duplicates: allow under data:{duplicates.described(leaks)}"
+            f"{spec.path or spec.name}: {duplicates.stand(len(leaks))} in more than one split: what is tested has been "
+            f"trained on; keep one of each, or write duplicates: allow under data:{duplicates.described(leaks)}"
         )
     return data
 

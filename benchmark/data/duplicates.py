@@ -61,3 +61,8 @@ def described(groups: Sequence[Sequence[tuple[str, str, str]]]) -> str:
     lines = [" = ".join(f"{split}: {id_}" for split, _, id_ in group) for group in groups[:SHOWN]]
     more = [f"and {len(groups) - SHOWN} more"] if len(groups) > SHOWN else []
     return "".join(f"\n  {line}" for line in [*lines, *more])
+
+
+def stand(count: int) -> str:
+    """``1 image stands``, ``2 images stand``."""
+    return "1 image stands" if count == 1 else f"{count} images stand"

@@ -37,7 +37,7 @@ Item = tuple[int, Any]
 def make(arguments: list[str], output: Path) -> None:
     """Writes the export."""
     kind, place, image, label = arguments
-    parts = _parts(_loaded(kind, place), place)
+    parts = _parts(_loaded(kind, place))
     first = next(iter(parts.values()))
     image, label = _image_column(first, image), _label_column(first, label)
     labels = {part: _labels(data, label, part) for part, data in parts.items()}
@@ -73,7 +73,7 @@ def _loaded(kind: str, place: str) -> Any:
         ) from error
 
 
-def _parts(data: Any, place: str) -> dict[str, Any]:
+def _parts(data: Any) -> dict[str, Any]:
     """Our splits -> theirs."""
     if not isinstance(data, Mapping):
         return {"train": data}

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +40,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from benchmark.machine import usable_cores
 
 Pixels = npt.NDArray[np.uint8]
 T = TypeVar("T")
@@ -73,7 +74,7 @@ def parallel(function: Callable[[T], R], items: Sequence[T], window: int) -> Ite
     """``function`` of each item, in order, by one thread for each core (Pillow and hashlib let others run), with at
     most ``window`` results waiting."""
     waiting = deque[Future[R]]()
-    with decoding(), ThreadPoolExecutor(cores()) as pool:
+    with decoding(), ThreadPoolExecutor(usable_cores()) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
@@ -84,11 +85,6 @@ def parallel(function: Callable[[T], R], items: Sequence[T], window: int) -> Ite
         finally:
             for each in waiting:
                 each.cancel()
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def decode(data: bytes) -> Pixels:

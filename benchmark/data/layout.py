@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,16 @@ def listing(root: Path) -> list[ImageFile]:
         raise DataError(f"{root}: no images found; expected one directory for each class, with files {_suffixes()}")
     _refuse_unknown_classes(root, files)
     return sorted(files, key=lambda each: each.id)
+
+
+def passed_over(root: Path) -> Counter[str]:
+    """Suffix -> how many files below the folder are no images, and not hidden."""
+    found: Counter[str] = Counter()
+    for _, directories, files in os.walk(root):
+        directories[:] = filter(is_visible, directories)
+        suffixes = map(_suffix, filter(is_visible, files))
+        found.update(suffix or "without a suffix" for suffix in suffixes if suffix not in SUFFIXES)
+    return found
 
 
 def is_visible(name: str) -> bool:

@@ -15,12 +15,11 @@ training images, for each channel, in units where white is 1; a standard deviati
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +27,13 @@ from PIL import Image
 
 from benchmark.data import checks, shards
 from benchmark.data.datacache import DataError
-from benchmark.data.images import ImageError, Pixels, cores, fit, parallel
+from benchmark.data.images import ImageError, Pixels, fit, parallel
 from benchmark.data.imageset import DataFacts, ImageSet
 from benchmark.data.rows import Joined
 from benchmark.data.shards import Stored
 from benchmark.data.telling import counted
-from benchmark.durable import sync_directory, write_json
+from benchmark.durable import flush, sync_directory, write_json
+from benchmark.machine import usable_cores
 
 PREPARED_VERSION = 2
 """Raised when the files' format or the pixels made from the same image change."""
@@ -183,7 +183,7 @@ def is_whole(directory: Path, digest: str) -> bool:
 def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
     with path.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-        _flush(file)
+        flush(file)
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _write_images(directory: Path, chunks: Iterator[_Chunk], count: int, form: F
                 file.write(chunk.images.data)
                 found.append(chunk.checks)
                 histogram += chunk.histogram
-            _flush(file)
+            flush(file)
     return histogram, np.concatenate(found)
 
 
@@ -227,7 +227,7 @@ def _render(data: ImageSet, form: Form, pixels: Callable[[int], Pixels]) -> Iter
             images[row] = _fit(pixels(index), data.ids[index], form)
         return _Chunk(images, checks.of_images(images), _histogram(images[: max(0, train - start)]))
 
-    window = min(_WINDOW, max(2 * cores(), _WINDOW_BYTES // (_CHUNK * form.image_bytes)))
+    window = min(_WINDOW, max(2 * usable_cores(), _WINDOW_BYTES // (_CHUNK * form.image_bytes)))
     return counted(parallel(chunk, range(0, count, _CHUNK), window), count, "decoding images", _CHUNK)
 
 
@@ -257,8 +257,3 @@ def _moments(histogram: npt.NDArray[np.int64]) -> tuple[list[float], list[float]
     mean = (histogram * values).sum(axis=1) / (255 * count)
     std = np.sqrt((histogram * (values / 255 - mean[:, None]) ** 2).sum(axis=1) / count)
     return mean.tolist(), np.where(std == 0, 1.0, std).tolist()
-
-
-def _flush(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())

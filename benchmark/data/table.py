@@ -55,7 +55,8 @@ class _Wrong:
         if self.lines:
             more = [f"and {len(self.lines) - SHOWN} more"] if len(self.lines) > SHOWN else []
             shown = "".join(f"\n  {each}" for each in [*self.lines[:SHOWN], *more])
-            raise DataError(f"{self.table}: {len(self.lines)} rows cannot be used; correct or remove them:{shown}")
+            rows = f"{len(self.lines)} row{'s' * (len(self.lines) != 1)}"
+            raise DataError(f"{self.table}: {rows} cannot be used; correct or remove them:{shown}")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def rows(table: Path, path: str = "", label: str = "", split: str = "") -> list[
         DataError: the table cannot be read, or rows of it cannot be used.
     """
     wrong, found = _Wrong(table), list[Row]()
-    records = _records(table, wrong)
+    records = _records(table)
     columns, width = _columns(table, records, path, label, split)
     for line, record in records:
         if row := _row(table, line, record, columns, width, wrong):
@@ -88,7 +89,7 @@ def rows(table: Path, path: str = "", label: str = "", split: str = "") -> list[
     return sorted(found, key=lambda each: each.id)
 
 
-def _records(table: Path, wrong: _Wrong) -> Iterator[tuple[int, list[str]]]:
+def _records(table: Path) -> Iterator[tuple[int, list[str]]]:
     """The line at which each record ends, and its fields; the first is the header."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:

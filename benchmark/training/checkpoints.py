@@ -1,8 +1,9 @@
 """The checkpoints of a run: where training goes on after its process has died, bit by bit as if it had not.
 
-One file an epoch, ``epoch-00003.pt`` beside ``events.jsonl``, and from time to time one within an epoch, such as
-``epoch-00003-000120.pt`` after 120 steps of the fourth; the last two are kept.  An epoch is in ``events.jsonl`` before
-its checkpoint is written, and a checkpoint whose epochs are not all there is not used.
+A file at the end of an epoch, ``epoch-00003.pt`` beside ``events.jsonl``, or within one, such as
+``epoch-00003-000120.pt`` after 120 steps of the fourth, as often as it is worth its time
+(:mod:`benchmark.training.pace`); the last two are kept.  An epoch is in ``events.jsonl`` before its checkpoint is
+written, and a checkpoint whose epochs are not all there is not used.
 
 Limits: to go on under another version of a library, or on another kind of device, would give a result that neither
 gives alone.  Such a checkpoint is passed over, and training starts again.
@@ -47,6 +48,10 @@ class Keeper(Protocol):
 
     def save(self, now: Checkpoint) -> None: ...
 
+    def due(self) -> bool:
+        """Whether to save at the end of an epoch; the same for all that train together."""
+        ...
+
     def wish(self, step: int, last: bool) -> Wish:
         """Whether to save after this step of an epoch, which may be its ``last``, and whether to stop then."""
         ...
@@ -65,6 +70,9 @@ class NoCheckpoints:
     def save(self, now: Checkpoint) -> None:
         pass
 
+    def due(self) -> bool:
+        return False
+
     def wish(self, step: int, last: bool) -> Wish:
         return "nothing"
 
@@ -78,7 +86,7 @@ class Following:
 
     Args:
         store: the first process's; ``None`` for the others.
-        pace: when to save within an epoch.
+        pace: when to save.
     """
 
     team: Team
@@ -91,6 +99,9 @@ class Following:
     def save(self, now: Checkpoint) -> None:
         if store := self.store:
             self.pace.save(lambda: store.save(now))
+
+    def due(self) -> bool:
+        return any(self.team.gather(self.pace.due()))
 
     def wish(self, step: int, last: bool) -> Wish:
         if self.team.size == 1:

@@ -1,4 +1,4 @@
-"""Batches from a prepared directory (``benchmark/prepared.py``), without work for each sample in Python.
+"""Batches from a prepared directory (:mod:`benchmark.data.prepared`), without work for each sample in Python.
 
     data = load(directory)
     normalize = Normalize(data.mean, data.std, device)
@@ -30,6 +30,7 @@ from torch import Generator, Tensor
 
 from benchmark.data import checks, prepared
 from benchmark.data.shards import Stored
+from benchmark.run import Run
 from benchmark.training.streamed import StreamedImages
 
 Batch = tuple[Tensor, Tensor]
@@ -68,6 +69,13 @@ class PreparedData:
     mean: Tensor
     std: Tensor
     digest: str
+
+
+def normalisation(run: Run, data: PreparedData) -> tuple[Tensor, Tensor]:
+    """Mean and deviation: the run's own, else those of the training images."""
+    if run.mean is None or run.std is None:
+        return data.mean, data.std
+    return torch.tensor(run.mean), torch.tensor(run.std)
 
 
 class Normalize:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from timm.optim._optim_factory import list_optimizers
 from torch import Tensor, nn
 
 from benchmark.catalogue import ModelFacts, ModelSpec, OptimizerSpec
+from benchmark.children import answers
 from benchmark.plugins import PluginError
 from benchmark.run import DataSpec, Run
 from benchmark.training import models
@@ -165,6 +165,4 @@ def _build(spec: ModelSpec, args: Mapping[str, Any], size: int) -> nn.Module:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # of libraries about each other; nobody reads them here
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints must not fall between the answers
-    main(sys.stdin, answers)
+    main(sys.stdin, answers())

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import torch
 
-LIBRARIES = ("torch", "torchvision", "timm", "numpy")
+from benchmark.machine import usable_cores
+from benchmark.records import LIBRARIES
+
+NAMED = (*LIBRARIES, "numpy")
 
 
 def environment(device: torch.device | str = "cpu", plugins: str = "") -> dict[str, str | int | float]:
@@ -34,7 +37,7 @@ def environment(device: torch.device | str = "cpu", plugins: str = "") -> dict[s
         "platform": _PLATFORM,
         "cpu": cpu_name(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cpus": usable_cpus(),
+        "cpus": usable_cores(),
         "threads": torch.get_num_threads(),
         "device": device.type,
     }
@@ -60,15 +63,8 @@ def cpu_name(path: Path = Path("/proc/cpuinfo")) -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def usable_cpus() -> int:
-    """Processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _versions() -> Iterator[tuple[str, str]]:
-    for name in LIBRARIES:
+    for name in NAMED:
         with contextlib.suppress(PackageNotFoundError):
             yield name, version(name)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from benchmark.data.datacache import DataError
-from benchmark.records import Failure, FailureKind
+from benchmark.durable import FULL
+from benchmark.records import NO_SPACE, Failure, FailureKind
 from benchmark.training import clock
 from benchmark.training.diverged import Diverged
 from benchmark.training.models import ModelError
@@ -20,9 +21,6 @@ from benchmark.training.predicted import NotANumber
 from benchmark.training.statedict import WeightsError
 
 TRACEBACK_LINES = 30
-FULL = {errno.ENOSPC: "no space left on the disk", errno.EDQUOT: "the disk quota is used up"}
-
-
 NO_MEMORY = ("can't allocate memory", "bad_alloc", "could not create a primitive")
 """What torch's allocator, the C++ library and oneDNN (for its scratch pad) say."""
 
@@ -98,7 +96,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _where(error: OSError, directories: Sequence[Path]) -> str:
     """Names the directory that is full; an error of writing does not tell it."""
-    problem = FULL[error.errno or 0]
+    problem = f"{NO_SPACE} {'in the disk quota' if error.errno == errno.EDQUOT else 'on the disk'}"
     known = [Path(error.filename).parent] if isinstance(error.filename, str) else [*directories]
     place = f": {min(known, key=_room)}" if known else ""
     return f"{problem}{place}; make room and run again: training goes on after its last checkpoint"

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from benchmark.durable import atomic
 from benchmark.run import Run, canonical_json
-from benchmark.training.data import Normalize, PreparedData, Split, batches
+from benchmark.training.data import Normalize, PreparedData, Split, batches, normalisation
 from benchmark.training.environment import cpu_name, versions
 from benchmark.training.heads import head_modules
 
@@ -142,7 +142,7 @@ def _place(run: Run, data: PreparedData, device: torch.device) -> Path | None:
         "version": VERSION,
         "weights": run.weights_digest or ["random", run.seed],
         "data": data.digest,
-        "normalize": [run.mean or data.mean.tolist(), run.std or data.std.tolist()],
+        "normalize": [each.tolist() for each in normalisation(run, data)],
         "keys": {**keys, "model_args": dict(run.model_args)},
         "where": [device.type, cpu_name(), torch.backends.cpu.get_cpu_capability(), versions()],
     }

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import socket
 import sys
 import warnings
@@ -23,6 +22,7 @@ from typing import IO
 from safetensors.torch import save
 from torch import nn
 
+from benchmark.children import answers
 from benchmark.durable import atomic
 from benchmark.training import models, statedict, timm_models, torchvision_models
 from benchmark.training.pretrained import fill, named_for
@@ -151,6 +151,4 @@ def _stored(tensors: Tensors, cache: Path) -> str:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # of libraries about each other; nobody reads them here
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints must not fall between the answers
-    main(sys.stdin, answers)
+    main(sys.stdin, answers())

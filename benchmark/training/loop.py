@@ -1,7 +1,7 @@
 """The training loop: epochs over batches cut from memory, validation after each, the best epoch's weights kept.
 
 The order of images is a function of (seed, epoch); all other state, the random generators' included, is in the
-checkpoint after each epoch and within it.  So an interrupted run goes on where it stopped and ends bit by bit where an
+checkpoints after epochs and within them.  So an interrupted run goes on where it stopped and ends bit by bit where an
 undisturbed one ends.
 
 Several processes (:mod:`benchmark.training.team`) make the same steps, each with its share of every batch: loss,
@@ -78,7 +78,8 @@ def train(
         validated = training.learner.validate(data.val, training.epoch + 1)
         with training.keeper.patience():
             on_epoch(training.finish_epoch({**learned, **validated}))
-            training.save()
+            if training.epoch == until or training.keeper.due():
+                training.save()
     if training.best.weights is not None:
         model.load_state_dict(training.best.weights)
     epochs = training.epoch

@@ -1,7 +1,7 @@
 """A range test of learning rates: ``python -m benchmark.training.lr_range`` (a process of its own: it imports torch).
 
-Reads a JSON list of ``{"run", "data", "weights"}`` from standard input and writes a line of JSON for each as it comes:
-``{"rates", "losses"}`` of as many steps as were made, or ``{"error"}``.
+Reads ``{"steps", "requests"}`` from standard input, as JSON, and writes a line of JSON for each request ``{"run",
+"data", "weights"}`` as it comes: ``{"rates", "losses"}`` of as many steps as were made, or ``{"error"}``.
 
 The rate rises from step to step by the same factor, from 1e-6 to 10, in one training from the run's beginning; the loss
 of each batch is smoothed, and the test ends where it is four times the lowest, or no number.
@@ -17,10 +17,11 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.children import answers
 from benchmark.run import Run
 from benchmark.training.data import load
 from benchmark.training.diverged import Diverged
@@ -35,16 +36,22 @@ HOPELESS = 4.0
 
 def main() -> None:
     """Answers every request; a run that fails costs its own answer only."""
-    document = json.load(sys.stdin)
+    document, answering = json.load(sys.stdin), answers()
     for request in document["requests"]:
         try:
             learner = _learner(Run.from_json(request["run"]), Path(request["data"]), request["weights"])
-            rates, losses = zip(*sweep(learner, document["steps"]), strict=True)
-            answer: dict[str, Any] = {"rates": rates, "losses": losses}
+            answer = _answer(list(sweep(learner, document["steps"])))
         except Exception as error:  # any library's, of any model
             answer = {"error": f"{type(error).__name__}: {error}"}
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        answering.write(json.dumps(answer) + "\n")
+        answering.flush()
+
+
+def _answer(found: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    if not found:
+        return {"error": f"the loss is no number already at a learning rate of {LOW:g}"}
+    rates, losses = zip(*found, strict=True)
+    return {"rates": rates, "losses": losses}
 
 
 def sweep(learner: Learner, steps: int) -> Iterator[tuple[float, float]]:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from benchmark.run import Run
-from benchmark.training.data import Normalize, PreparedData
+from benchmark.training.data import Normalize, PreparedData, normalisation
 from benchmark.training.failures import DeviceMissing
 from benchmark.training.models import build, regularisation
 from benchmark.training.precision import allow_tf32
@@ -29,11 +29,16 @@ def set_up(run: Run) -> None:
     torch.set_flush_denormal(True)
     random.seed(run.seed)
     np.random.seed(run.seed)
-    torch.manual_seed(run.seed)
+    _seed(run.seed)
     allow_tf32(run.precision)
     if run.device != "cpu" and torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _seed(seed: int) -> None:
+    """``torch.manual_seed``, which for devices that are not there only remembers who has called, in 5 ms."""
+    (torch if torch.accelerator.is_available() else torch.default_generator).manual_seed(seed)
 
 
 def choose_device(name: str) -> torch.device:
@@ -52,7 +57,7 @@ def choose_device(name: str) -> torch.device:
 
 def make_model(run: Run, data: PreparedData, device: torch.device) -> nn.Module:
     """The network that ``run`` names, fresh from the run's seed, whether or not it is to be pretrained."""
-    torch.manual_seed(run.seed)
+    _seed(run.seed)
     arguments = {**run.model_args, **regularisation(run)}
     model = build(run.model, arguments, *shape(data), len(data.classes)).to(device)
     if run.sync_batchnorm:
@@ -77,9 +82,8 @@ def pretrain(run: Run, model: nn.Module, weights: Path | None) -> None:
 
 def make_normalize(run: Run, data: PreparedData, device: torch.device) -> Normalize:
     """What makes float images: by the run's mean and deviation, else by those of the training images."""
-    if run.mean is None or run.std is None:
-        return Normalize(data.mean, data.std, device)
-    return Normalize(torch.tensor(run.mean), torch.tensor(run.std), device)
+    mean, std = normalisation(run, data)
+    return Normalize(mean, std, device)
 
 
 def shape(data: PreparedData) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""When training saves a checkpoint within an epoch: from time to time, and when it is asked to stop.
+"""When training saves a checkpoint: from time to time, within an epoch or at its end, and when it is asked to stop.
 
 The end does not depend on it: a checkpoint holds all that training is, so that a run ends bit by bit the same wherever
 it was saved and continued.
@@ -19,7 +19,10 @@ Wish = Literal["nothing", "save", "stop"]
 SECONDS = 60.0
 """Between checkpoints; ``BENCHMARK_CHECKPOINT_SECONDS`` overrides it."""
 SHARE = 50.0
-"""The time between checkpoints is at least so many times what the last one took: saving costs at most 2%."""
+"""The time between checkpoints is at least so many times what the last one took: saving costs at most 2%.
+``BENCHMARK_CHECKPOINT_SHARE`` overrides it; 0 saves at the end of each epoch."""
+GUESS = 0.02
+"""Seconds that the first one is taken to need: a run of less than a second has none, since it is sooner repeated."""
 
 
 class Pace:
@@ -27,17 +30,26 @@ class Pace:
 
     Args:
         bell: rings when the job is to stop.
-        seconds: between checkpoints, at least.
+        seconds: between checkpoints within an epoch, at least; at the end of an epoch one is never older than that.
         clock: seconds from any beginning.
+        share: between checkpoints, at least so many times what the last one took.
     """
 
-    def __init__(self, bell: Bell, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        self._bell, self._seconds, self._clock = bell, seconds, clock
-        self._next = clock() + seconds
+    def __init__(
+        self,
+        bell: Bell,
+        seconds: float = SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        share: float = SHARE,
+    ) -> None:
+        self._bell, self._seconds, self._clock, self._share = bell, seconds, clock, share
+        now = clock()
+        self._next, self._due = now + seconds, now + min(seconds, share * GUESS)
 
     @classmethod
     def of(cls, bell: Bell) -> Pace:
-        return cls(bell, float(os.environ.get("BENCHMARK_CHECKPOINT_SECONDS", SECONDS)))
+        seconds = float(os.environ.get("BENCHMARK_CHECKPOINT_SECONDS", SECONDS))
+        return cls(bell, seconds, share=float(os.environ.get("BENCHMARK_CHECKPOINT_SHARE", SHARE)))
 
     def wish(self) -> Wish:
         """What is to be done after a step."""
@@ -45,12 +57,17 @@ class Pace:
             return "stop"
         return "save" if self._clock() >= self._next else "nothing"
 
+    def due(self) -> bool:
+        """Whether to save at the end of an epoch."""
+        return self._bell.rung or self._clock() >= self._due
+
     def save(self, work: Callable[[], None]) -> None:
         """Does the work of saving, and sets when to save again."""
         started = self._clock()
         work()
         now = self._clock()
-        self._next = now + max(self._seconds, SHARE * (now - started))
+        worth = self._share * (now - started)
+        self._next, self._due = now + max(self._seconds, worth), now + min(self._seconds, worth)
 
     def patience(self) -> AbstractContextManager[None]:
         """Inside, SIGTERM is a wish to stop after a step."""

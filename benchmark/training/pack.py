@@ -16,7 +16,6 @@ It imports no torch, so that the memory is the runs'.  The exit code is 0 when a
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import signal
@@ -32,7 +31,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from benchmark.durable import atomic, write_json
+from benchmark.durable import FULL, atomic, write_json
 from benchmark.machine import out_of_memory_kills
 from benchmark.records import NO_SPACE, Failure
 from benchmark.rundir import OUTPUTS, BrokenFile, RunDir
@@ -61,7 +60,7 @@ def main() -> int:
                 return 1
     except OSError as error:
         log(str(error))
-        return os.EX_IOERR if error.errno == errno.ENOSPC else 1
+        return os.EX_IOERR if error.errno in FULL else 1
     return 0
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmark.run import Run
 from benchmark.rundir import RunDir
-from benchmark.training.data import PreparedData
+from benchmark.training.data import PreparedData, normalisation
 from benchmark.training.outset import make_model
 from benchmark.weights import sha256
 
@@ -52,8 +52,7 @@ class Portable(nn.Module):
     @classmethod
     def of(cls, run: Run, data: PreparedData, model: nn.Module) -> Portable:
         """``model`` with the preprocessing of ``run``, in evaluation mode."""
-        own = run.mean is not None and run.std is not None
-        mean, std = (torch.tensor(run.mean), torch.tensor(run.std)) if own else (data.mean, data.std)
+        mean, std = normalisation(run, data)
         return cls(model, mean, std, flip=run.test_flip).eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

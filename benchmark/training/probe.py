@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmark.children import answers
 from benchmark.run import Run
 from benchmark.training.data import PreparedData, Split
 from benchmark.training.learner import Learner
@@ -31,13 +32,14 @@ LONG = 1.0
 
 def main() -> None:
     """Answers every request; a model that fails costs its own answer only."""
+    answering = answers()
     for request in json.load(sys.stdin):
         try:
             answer = measure(Run.from_json(request["run"]), request["classes"])
         except Exception as error:  # any library's, of any model
             answer = {"error": f"{type(error).__name__}: {error}"}
-        sys.stdout.write(json.dumps({"key": request["key"], **answer}) + "\n")
-        sys.stdout.flush()
+        answering.write(json.dumps({"key": request["key"], **answer}) + "\n")
+        answering.flush()
 
 
 def measure(run: Run, classes: int) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def parse(environ: Mapping[str, Any], body: bytes) -> Call:
     method, prefix = environ["REQUEST_METHOD"], ""
     if target:
         protocol, operation = "json", target.rpartition(".")[2]
-        resources = _named(service, operation, region, _json(body))
+        resources = _named(service, region, _json(body))
     elif b"Action=" in body and "form-urlencoded" in environ.get("CONTENT_TYPE", ""):
         form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         protocol, operation = "query", form["Action"]
@@ -146,7 +146,7 @@ def _of_bucket(method: str, query: Mapping[str, Any]) -> str:
     return {"PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}.get(method, method)
 
 
-def _named(service: str, operation: str, region: str, found: Mapping[str, Any]) -> list[str]:
+def _named(service: str, region: str, found: Mapping[str, Any]) -> list[str]:
     if service == "logs" and "logGroupName" in found:
         return [f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{found['logGroupName']}"]
     if service == "ecr" and "repositoryName" in found:

@@ -6,13 +6,13 @@ import importlib.util
 import json
 import os
 import subprocess
-import sys
 import threading
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from benchmark.children import command, environment
 from launch.rehearsal.faults import Faults
 from launch.rehearsal.keys import HEADER
 
@@ -64,15 +64,20 @@ class Rehearsal:
         faults.write_text(self._faults.to_json(), encoding="utf-8")
         with (self._directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "launch.rehearsal", f"--directory={self._directory}", f"--faults={faults}",
-                 "--with-parent", *self._options],
+                command(
+                    "launch.rehearsal",
+                    f"--directory={self._directory}",
+                    f"--faults={faults}",
+                    "--with-parent",
+                    *self._options,
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join([_home(), os.environ.get("PYTHONPATH", "")])},
+                env=environment(),
                 start_new_session=True,
-            )  # fmt: skip
+            )
         self._listen(self._process)
         return self
 
@@ -157,8 +162,3 @@ class Rehearsal:
         path = self._directory / "server.log"
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join([*lines[-TAIL_LINES:], f"(all of it: {path})"])
-
-
-def _home() -> str:
-    """Where our packages lie, also when they are not installed."""
-    return str(Path(__file__).resolve().parents[2])

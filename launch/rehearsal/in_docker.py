@@ -84,8 +84,12 @@ class Container:
 
 
 def docker(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """Asks the engine; an error is an exit code."""
-    return subprocess.run(["docker", *arguments], capture_output=True, check=False, timeout=containers.ANSWER_SECONDS)
+    """Asks the engine; an error, or no answer in time, is an exit code."""
+    command = ["docker", *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=containers.ANSWER_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        return subprocess.CompletedProcess(command, 1, b"", str(error).encode())
 
 
 def _name(cluster: Cluster) -> str:

@@ -3,7 +3,7 @@ get the same numbers again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from reports import standing
 from reports.across import HEADS as ACROSS
@@ -46,10 +46,10 @@ def not_ranked(leaderboard: Leaderboard) -> str:
     several = len(leaderboard.tables) > 1
     failed = [each for each in leaderboard.not_ranked if each.kind != "pending"]
     rows = [_failed(each, leaderboard.header.command, several) for each in failed[:LISTED]]
-    rows += [_pending(group, several) for group in _waiting(leaderboard.not_ranked)[:LISTED]]
+    rows += [_pending(group, several) for group in leaderboard.pending[:LISTED]]
     heads = "".join(f'<th scope="col">{title}</th>' for title in ("run", "what", "why", "look at"))
     body = "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
-    more = len(failed) - LISTED
+    more = max(0, len(failed) - LISTED) + max(0, len(leaderboard.pending) - LISTED)
     rest = f"<p>And {more:,} more, in leaderboard.json.</p>" if more > 0 else ""
     return f'<div class="scroll" tabindex="0" role="region" aria-label="Runs that are not ranked"><table><thead><tr>' \
            f"{heads}</tr></thead><tbody>{body}</tbody></table></div>{rest}"  # fmt: skip
@@ -101,17 +101,8 @@ def _failed(each: Unranked, command: str, several: bool) -> list[str]:
 
 
 def _pending(group: Sequence[Unranked], several: bool) -> list[str]:
-    """One line for each configuration: there may be thousands of runs to come."""
     seeds = ", ".join(str(each.entry.run.seed) for each in group)
     return [*_what(group[0], several, seeds), f"<td>pending<br>{escaped(group[0].reason)}</td>", _td("")]
-
-
-def _waiting(unranked: Iterable[Unranked]) -> list[list[Unranked]]:
-    groups: dict[str, list[Unranked]] = {}
-    for each in unranked:
-        if each.kind == "pending":
-            groups.setdefault(each.entry.run.configuration_id, []).append(each)
-    return list(groups.values())
 
 
 def _what(each: Unranked, several: bool, seeds: str) -> list[str]:

@@ -76,7 +76,7 @@ class Slurm:
     def adopt(self, run: Run, rundir: RunDir, attempt: int) -> Job | None:
         """The job whose number was kept, while it is queued or runs."""
         try:
-            number = (rundir.attempt(attempt) / RECORD).read_text()
+            number = (rundir.attempt_path(attempt) / RECORD).read_text()
         except FileNotFoundError:
             return None
         found = Queued(JOBS[self._executor.cluster](folder=self._folder, job_id=number), rundir)
