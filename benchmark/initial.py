@@ -175,5 +175,9 @@ def _timed(found: Proposal, pace: float) -> Proposal:
 
 
 def _about_size(card: DataCard, side: int) -> str:
-    own = round(_side(card))
-    return "their own" if side == own else f"squares of so many pixels; the shorter side of most is {own}"
+    own, sizes = round(_side(card)), {shape[:2] for shape in card.shapes}
+    return (
+        "their own"
+        if side == own and sizes == {(side, side)}
+        else f"squares of so many pixels; the shorter side of most is {own}"
+    )

@@ -17,6 +17,7 @@ from benchmark.changes import changes
 from benchmark.config import Experiment, matrix
 from benchmark.config.sampling import Shares
 from benchmark.data import datasets
+from benchmark.data.datacache import DataError
 from benchmark.data.datasets import DataFacts
 from benchmark.effort import Effort
 from benchmark.forecast import Forecast
@@ -83,9 +84,7 @@ def make(
         ConfigError: cells that cannot run, all at once.
         DataError: images that are missing or unreadable.
     """
-    facts = {
-        spec: datasets.inspect(spec, cache, _form(experiment, spec) if decode else None) for spec in experiment.data
-    }
+    facts = {spec: _inspected(experiment, spec, cache, decode=decode) for spec in experiment.data}
     runs, models = _resolved(experiment, facts, cache)
     efforts = {run.run_id: Effort.of(run, models[_spec(run, facts[run.data])], facts[run.data]) for run in runs}
     cells = _cells(experiment, runs, efforts, directory)
@@ -97,6 +96,13 @@ def make(
     order = _order(cells, _forecast(efforts, cells, unsure))
     ordered, trials = tuple(sorted(cells, key=order)), _trials(experiment, runs)
     return Plan(experiment, directory, ordered, facts, efforts, unsure, trials)
+
+
+def _inspected(experiment: Experiment, spec: DataSpec, cache: Path, *, decode: bool) -> DataFacts:
+    try:
+        return datasets.inspect(spec, cache, _form(experiment, spec) if decode else None)
+    except DataError as error:
+        raise DataError(f"{experiment.path}: {error}") from error
 
 
 def _resolved(

@@ -60,8 +60,10 @@ class Fitting:
     def lines(self) -> list[str]:
         """For people."""
         count = len(self.refused)
-        passed = f"the search passed over {count} trial{'s' * (count != 1)}, of which the first"
-        found = [f"{passed} cannot be trained: {self.refused[0]}"] if count else []
+        trials = f"{count} trial{'s' * (count != 1)}"
+        found = (
+            [f"the search passed over {trials} that cannot be trained (the first: {self.refused[0]})"] if count else []
+        )
         return [*found, *(["the search ends: no further configuration was found"] if self.exhausted else [])]
 
 

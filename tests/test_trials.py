@@ -171,6 +171,19 @@ def test_the_same_results_and_seed_choose_the_same_and_others_do_not() -> None:
     assert set(searched(1, 0.3, 15).tried).isdisjoint(searched(2, 0.3, 15).tried)
 
 
+def test_no_more_trials_are_tried_than_are_wanted() -> None:
+    tried: list[Shares] = []
+
+    def fits(shares: Shares) -> bool:
+        tried.append(shares)
+        return True
+
+    found = space("lr: {log: [1e-4, 1e-1]}, seed: [0]", "trials: 9, startup: 2")
+    further = proposing.propose(found, dict.fromkeys(found.tried, 1.0), 3, fits)
+    assert tried == further
+    assert len(further) == 3
+
+
 def test_a_small_space_is_tried_to_its_end_and_failures_are_no_obstacle() -> None:
     axes = "lr: [1, 2, 3], weight_decay: [0, 1, 2], seed: [0, 1]"
     found = space(axes, "trials: 9, startup: 2")
@@ -295,7 +308,7 @@ def test_places_that_cannot_be_trained_are_passed_over_and_limits_hold_for_all_b
     seed = next(seed for seed in range(99) if _begins_well(yaml.read_text().replace("SEED", str(seed))))
     yaml.write_text(yaml.read_text().replace("SEED", str(seed)))
     said = command("run", "--limit", "2")
-    assert "that cannot be trained: " in said
+    assert "that cannot be trained (the first: " in said
     assert said.count("compare the runs:") == 1, "MLflow is given the leaderboard once"
     assert json.loads(command("status", "--json"))["states"] == {"done": 2, "new": 1}
     assert "next: python -m benchmark run" in command("status")

@@ -127,7 +127,8 @@ def _refuse_loose(directory: Path) -> None:
         some = ", ".join(each.name for each in loose[:5])
         more = f" and {len(loose) - 5} more" if len(loose) > 5 else ""
         raise DataError(
-            f"{directory}: images in no class directory: {some}{more}; move each into its class's directory"
+            f"{directory}: images in no class directory: {some}{more}; move each into its class's directory, "
+            "or, where this is the directory of one class, give the one above it"
         )
 
 

@@ -54,7 +54,8 @@ def text(document: Mapping[str, Any]) -> str:
 def document(
     leaderboard: Leaderboard, parts: Sequence[Exhibit], looks: Mapping[str, int], thumbnails: Thumbnails
 ) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
-    """The document, and for each table what could not be read for it.  ``looks``: model -> its number."""
+    """The document, and for each table what could not be read for it.  ``looks``: configuration id -> the number of
+    its look."""
     primary = leaderboard.header.primary
     found = [_table(part, primary, looks, thumbnails) for part in parts]
     return {"tables": [table for table, _ in found]}, [troubles for _, troubles in found]
@@ -103,7 +104,7 @@ def _row(part: Exhibit, row: Row, primary: str, names: Sequence[str], looks: Map
         "id": key,
         "label": one_line(row.label, 80),
         "model": one_line(row.model, 80),
-        "look": looks[row.model],
+        "look": looks[key],
         "rank": row.rank,
         "group": next((n for n, ids in enumerate(part.tradeoffs.groups.values()) if key in ids), 0),
         "values": {name: rounded(mean) for name in names if (mean := row.mean(name)) is not None},

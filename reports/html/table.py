@@ -37,14 +37,14 @@ class Column:
     numbers: bool = False
 
 
-def table(part: Exhibit, primary: str, directory: Path, models: Mapping[str, int]) -> str:
-    """The table of one data set; links lead from ``directory`` to the run directories.  ``models``: model -> its number
-    among the looks."""
+def table(part: Exhibit, primary: str, directory: Path, looks: Mapping[str, int]) -> str:
+    """The table of one data set; links lead from ``directory`` to the run directories.  ``looks``:
+    configuration id -> the number of its look."""
     heads = "".join(_head(each) for each in _columns(part, primary))
     best = {name: _best(part, name) for name in columns(part.table, primary)}
     rows = []
     for place, row in enumerate(part.table.rows[:ROWS]):
-        cells = "".join(_cells(part, row, primary, directory, best, models[row.model]))
+        cells = "".join(_cells(part, row, primary, directory, best, looks[row.configuration_id]))
         rows.append(f'<tr data-row="{place}" data-model="{escaped(row.model)}" data-status="{_status(part, row)}">')
         rows.append(f"{cells}</tr>\n")
     return f"<table><thead><tr>{heads}</tr></thead><tbody>\n{''.join(rows)}</tbody></table>"

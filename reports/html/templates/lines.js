@@ -18,7 +18,8 @@ function linePlot(section, note, choices, values, build) {
   redraw();
 }
 
-// Two configurations of one model look alike: their ranks stand in the legend and at the ends of their lines.
+// Where there are several models, two configurations of one look alike: their ranks stand in the legend and at the ends
+// of their lines.
 function named(row) {
   return `${row.rank ?? "–"} · ${row.label}`;
 }

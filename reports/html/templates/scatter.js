@@ -29,8 +29,9 @@ function scatterNote(table, {x, y}) {
 }
 
 function modelLegend(table) {
-  const seen = new Map(table.rows.map(row => [row.look, row.model]));
-  return el("ul", {class: "legend", "aria-label": "Models"}, ...[...seen].map(([look, model]) =>
+  const several = new Set(table.rows.map(row => row.model)).size > 1;
+  const seen = new Map(table.rows.map(row => [row.look, several ? row.model : row.label]));
+  return el("ul", {class: "legend", "aria-label": several ? "Models" : "Configurations"}, ...[...seen].map(([look, model]) =>
     el("li", {}, el("span", {class: "key"}, mark(look), model))));
 }
 
