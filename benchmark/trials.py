@@ -60,10 +60,8 @@ class Fitting:
     def lines(self) -> list[str]:
         """For people."""
         count = len(self.refused)
-        trials = f"{count} trial{'s' * (count != 1)}"
-        found = (
-            [f"the search passed over {trials} that cannot be trained (the first: {self.refused[0]})"] if count else []
-        )
+        passed = f"the search passed over {count} trial{'s' * (count != 1)} that cannot be trained"
+        found = [f"{passed} (the first: {self.refused[0]})"] if count else []
         return [*found, *(["the search ends: no further configuration was found"] if self.exhausted else [])]
 
 
