@@ -84,6 +84,15 @@ class Session:
         Raises:
             ConfigError, DataError, ModeError, NoRoom, Busy, JournalError, UsageProblem: what is in the way.
         """
+        with ExitStack() as stack:
+            session = cls._open(path, settings, results, options, stack)
+            session.stack = stack.pop_all()  # what is held is let go of here only where something is in the way
+        return session
+
+    @classmethod
+    def _open(
+        cls, path: Path | None, settings: Sequence[str], results: Path, options: Options, stack: ExitStack
+    ) -> Session:
         opened, earlier = time.monotonic(), options.earlier
         found = planned(path, settings, results, options.only, decode=options.train).adapted(options.adapt)
         plan, experiment = found.plan, found.plan.experiment
@@ -96,11 +105,11 @@ class Session:
         launcher = launch.make(mode, experiment.launch, packed.share if packed else None, forecast.gpu_memory)
         uri = mlflow_store.default_uri(Path.cwd(), experiment.tracking.uri)
         room.check(preparing.places(plan, uri))
-        stack = ExitStack()
         stack.enter_context(launcher)
         data = _made_ready(launcher, chosen)
         stack.enter_context(exclusive(plan.directory))
         journal = Journal(plan.directory)
+        stack.callback(journal.close)
         # Another sweep may have worked between the plan and the lock: what it did is not done again.
         now = journal.outcomes()
         todo = tuple(cell.run for cell in chosen if _as_planned(now.get(cell.run.run_id), cell))
@@ -194,7 +203,6 @@ class Session:
             undone = any(run.run_id not in outcomes for run in self.todo) or self._is_cut_off
             lines += [*self._learn(outcomes), *failures(self.found.plan.runs, outcomes, self.presenting.command)]
             failed = document["counts"]["failed"]
-            self.site.journal.close()
         lines += self.passed_over
         lines += [self.sweep.full] if self.sweep.full else []
         lines.append(closing(len(self.found.plan.runs), failed, left, stopped, time.monotonic() - self._began))
