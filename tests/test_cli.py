@@ -226,6 +226,9 @@ def test_results_are_removed_after_a_confirmation_and_may_be_made_again(benchmar
     assert sorted(cell["why"] for cell in cells) == sorted(
         f"changed since {run_id[:6]}: epochs 2 then, 3 now" for run_id in (kept, gone)
     )
+    (benchmark.home / "experiments.yaml").write_text(YAML.replace("[0, 1]", "0").replace("lr: 3e-3", "lr: 1e-3"))
+    said = benchmark("rm", "--unplanned", code=1)
+    assert "lenet5, lr 3e-3 · seed 0 (not in the YAML)" in said, "told from the run that is to come"
     (benchmark.home / "experiments.yaml").write_text(YAML.replace("[0, 1]", "0"))
     assert "not in the YAML" in benchmark("rm", "--unplanned", "-y")
     assert "1 done" in benchmark("status")
@@ -352,6 +355,8 @@ def test_a_failed_run_is_shown_with_its_reason_and_the_others_count(benchmark: C
     assert len(document["rows"]) == 1
     assert [each["kind"] for each in document["not_ranked"]] == ["diverged"]
     assert "0 to run" in benchmark("run", code=1)
+    assert "why: python -m benchmark logs " in output
+    assert "once more: python -m benchmark run --retry diverged" in output
     assert ": started, try 2" in benchmark("run", "--retry", "diverged", code=1)
     assert "no failed run of this kind" in benchmark("run", "--retry", "oom", code=2)
 

@@ -207,12 +207,35 @@ def test_an_address_without_a_secret_is_accepted(uri):
         ("{source: synthetic, size: 9000000}", "7: these synthetic images take"),
         ("{source: synthetic, classes: 1}", "36: classes must be a whole number at least 2, not 1"),
         ("{source: digits, seed: 3}", "24: unknown key 'seed'"),
-        ("[digits]", "7: this must be a mapping of keys to values, not ['digits']"),
+        ("{path: ./photos}", "14: path belongs to a source: for a directory of images write source: folder"),
+        ("[digits]", "7: one data set stands here; several are an axis of the matrix: matrix: {data: [...]}"),
     ],
 )
 def test_data_that_cannot_be_meant_are_an_error(data, expected):
     (line,) = problems(f"{MINIMAL}data: {data}")
     assert line.startswith(f"experiments.yaml:3:{expected}")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("model: lenet5", "1: model is a key of a run: write it under defaults, or under matrix where it varies"),
+        ("seed: 3", "1: seed is a key of a run"),
+        ("report: {primary: accuracy}", "19: primary: unknown metric 'accuracy'; did you mean 'test/accuracy'?"),
+        (
+            "launch: {timeout: 10m}",
+            "19: timeout must be a number greater than 0 or null, not '10m'; in seconds that is 600",
+        ),
+        ("launch: {time_limit: 1h30m}", "22: time_limit must be"),
+        ("defaults: {lr: '0.1'}", "16: lr must be a number greater than 0, not '0.1'; leave out the quotes"),
+        ("data: {source: folder, path: ., test_fraction: 20%}", "48: test_fraction must be a number"),
+    ],
+)
+def test_what_a_newcomer_would_write_is_told_with_what_to_write_instead(line, expected):
+    (found,) = problems(f"{MINIMAL}{line}")
+    assert found.startswith(f"experiments.yaml:3:{expected}")
+    for written, meant in (("1h30m", "in seconds that is 5400"), ("20%", "as a fraction that is 0.2")):
+        assert (written in line) == found.endswith(meant)
 
 
 def test_every_source_has_its_options():

@@ -47,6 +47,14 @@ def card_of(folder: Path, cache: Path, **keys: object) -> DataCard:
     return DataCard.of(DataSpec("folder", path=str(folder), **keys), cache)  # type: ignore[arg-type]
 
 
+def test_files_that_are_no_images_are_counted(photos: Path, tmp_path: Path) -> None:
+    assert not any("passed over" in each for each in card_of(photos, tmp_path / "cache").warnings)
+    for name in ("a.txt", "b.TXT", "c", "d.<b>", ".hidden"):
+        (photos / "cats" / name).write_text("")
+    (warning,) = (each for each in card_of(photos, tmp_path / "cache").warnings if "passed over" in each)
+    assert warning == "4 files of other kinds passed over: 2 .txt, 1 without a suffix, 1 of other names"
+
+
 def test_a_card_counts_classes_splits_and_sizes(photos: Path, tmp_path: Path) -> None:
     card = card_of(photos, tmp_path / "cache")
     assert {name: sum(each) for name, each in card.counts.items()} == card.facts.sizes

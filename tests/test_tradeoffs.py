@@ -96,9 +96,9 @@ def test_the_best_that_keeps_all_limits_is_named_and_what_is_not_known_is_told()
     assert "fits, 80.0% test accuracy" in text
     assert "not known of 1: unknown" in text
     none = sentence(found, [Limit.of("latency", "0.1ms")], "test/accuracy")
-    assert none.startswith(
-        "fashion-mini: none of 4 configurations keeps median latency in ms at batch 1 at most 0.10 ms"
-    )
+    assert none.startswith("fashion-mini: none of 4 configurations keeps latency at most 0.10 ms")
+    assert text.startswith("fashion-mini: best with latency at most 20.0 ms and parameters at most 5.0 M: fits")
+    assert "(latency 10.0 ms, parameters " in text
 
 
 def over(*means: dict[str, float], primary: str = "test/accuracy") -> Leaderboard:

@@ -62,12 +62,12 @@ def listing(root: Path) -> list[ImageFile]:
 
 
 def passed_over(root: Path) -> Counter[str]:
-    """Suffix -> how many files below the folder are no images, and not hidden."""
+    """Suffix -> how many files below the folder are no images, and not hidden; odd suffixes count together."""
     found: Counter[str] = Counter()
     for _, directories, files in os.walk(root):
         directories[:] = filter(is_visible, directories)
         suffixes = map(_suffix, filter(is_visible, files))
-        found.update(suffix or "without a suffix" for suffix in suffixes if suffix not in SUFFIXES)
+        found.update(_plain(suffix) for suffix in suffixes if suffix not in SUFFIXES)
     return found
 
 
@@ -174,6 +174,11 @@ def _contents(directory: Path) -> tuple[list[Path], list[Path]]:
 
 def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of a million files takes seconds
+
+
+def _plain(suffix: str) -> str:
+    known = suffix.isascii() and suffix[1:].isalnum() and len(suffix) <= 12
+    return suffix if known else "of other names" if suffix else "without a suffix"
 
 
 def _suffixes() -> str:
