@@ -178,8 +178,20 @@ class Leaderboard:
         return list(_grouped((each.entry.run.configuration_id, each) for each in waiting).values())
 
     @property
+    def alike(self) -> Mapping[str, str]:
+        """Configuration id -> which of :attr:`looking` it looks like in figures and on the page: its model, or its label,
+        where there is one model only."""
+        rows = (row for table in self.tables for row in table.rows)
+        return {row.configuration_id: row.model if len(self.models) > 1 else row.label for row in rows}
+
+    @property
+    def looking(self) -> tuple[str, ...]:
+        """What looks different, in the order in which colours are given out."""
+        return self.models if len(self.models) > 1 else tuple(dict.fromkeys(self.alike.values()))
+
+    @property
     def models(self) -> tuple[str, ...]:
-        """Every model, finished or not, in alphabetical order: colours are given out in this order."""
+        """Every model, finished or not, in alphabetical order."""
         return tuple(sorted({entry.run.model for entry in self.entries}))
 
 

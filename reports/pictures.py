@@ -46,7 +46,7 @@ class Pictures:
 
 
 def pictures(shown: Exhibit, styles: Mapping[str, Look], prefix: str = "") -> Pictures:
-    """Draws them.  ``styles``: model -> look; ``prefix`` tells several tables' files apart."""
+    """Draws them.  ``styles``: configuration id -> look; ``prefix`` tells several tables' files apart."""
     table, evidence = shown.table, shown.evidence
     costs = [found for kind in COSTS for found in _costs(shown, kind, styles, prefix)]
     confusions = tuple(_confusions(table, evidence, prefix))
@@ -73,7 +73,8 @@ def _costs(shown: Exhibit, kind: str, styles: Mapping[str, Look], prefix: str) -
         points = _points(rows, COSTS[kind], shown)
         if len(points) > 1:
             alt = f"{metric(shown.primary).words} against {metric(COSTS[kind]).words}{where}"
-            figure = pareto_figure(points, x=COSTS[kind], y=shown.primary, styles=styles)
+            own = {row.label: styles[row.configuration_id] for row in rows}
+            figure = pareto_figure(points, x=COSTS[kind], y=shown.primary, styles=own)
             yield Picture(f"{prefix}quality-vs-{kind}{f'-{place}' if len(groups) > 1 else ''}", alt, figure)
 
 
@@ -95,13 +96,13 @@ def _bar(shown: Exhibit, row: Row, mean: float) -> tuple[float, float] | None:
 def _curves(table: Table, evidence: Evidence, styles: Mapping[str, Look], prefix: str) -> Sequence[Picture]:
     if not evidence.curves:
         return []
-    models = {row.label: row.model for row in table.rows}
+    own = {row.label: styles[row.configuration_id] for row in table.rows}
     title = f"Learning curves{', mean over seeds' if any(row.n_seeds > 1 for row in table.ranked) else ''}"
     figure = curves_figure(
         evidence.curves,
         name=evidence.curve_metric,
         title=title,
-        styles={label: styles[models[label]] for label in evidence.curves},
+        styles={label: own[label] for label in evidence.curves},
     )
     return [Picture(f"{prefix}learning-curves", f"{metric(evidence.curve_metric).words} over the epochs", figure)]
 

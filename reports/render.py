@@ -32,7 +32,8 @@ def write(
     Returns:
         the document of ``leaderboard.json``.
     """
-    styles = looks(leaderboard.models)
+    given = looks(leaderboard.looking)
+    styles = {key: given[name] for key, name in leaderboard.alike.items()}
     found = exhibits(leaderboard)
     prefixes = [f"{place}-" if len(found) > 1 else "" for place in range(1, len(found) + 1)]
     shown = [(each, pictures(each, styles, prefix)) for each, prefix in zip(found, prefixes, strict=True)]

@@ -66,9 +66,10 @@ def pareto_figure(
         x: the cost's metric.
         y: the quality's metric.
         title: above the figure; by default the two metrics.
-        styles: model -> its look.
+        styles: label -> its look; by default a model's.
     """
-    styles = styles or looks(sorted({point.model for point in points}))
+    given = looks(sorted({point.model for point in points}))
+    styles = styles or {point.label: given[point.model] for point in points}
     quality, cost = metric(y), metric(x)
     higher = better(y) == "higher"
     with styled():
@@ -82,7 +83,7 @@ def pareto_figure(
         rest = points[NAMED:]
         axes.plot([each.x for each in rest], [quality.scaled(each.y) for each in rest], ".", color=REST, zorder=0)
         for point in points[:NAMED]:
-            look, bar = styles[point.model], [[quality.scaled(each)] for each in point.bar or ()] or None
+            look, bar = styles[point.label], [[quality.scaled(each)] for each in point.bar or ()] or None
             axes.errorbar(
                 point.x, quality.scaled(point.y), bar, color=look.colour, marker=look.marker, ms=8, mec="white",
                 mew=0.8, elinewidth=1.2, zorder=3,

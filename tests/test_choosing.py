@@ -67,7 +67,9 @@ def test_a_run_without_a_result_is_named_as_what_it_is() -> None:
 def test_the_best_of_several_data_sets_is_none_and_the_best_of_each_is_listed() -> None:
     other = replace(make_run("resnet18"), data_digest="ab" * 32)
     board = build([entry(0, 0.5, 0.9), done(other, 0.8)], HEADER)
-    with pytest.raises(UsageProblem, match=r"several data sets.*\n  \w{12}  fashion-mini: lenet5\n  \w{12}  fashion-mini: resnet18"):
+    with pytest.raises(
+        UsageProblem, match=r"several data sets.*\n  \w{12}  fashion-mini: lenet5\n  \w{12}  fashion-mini: resnet18"
+    ):
         choose(board, "best")
 
 

@@ -477,7 +477,9 @@ def test_many_classes_stand_in_an_order_that_puts_confused_ones_together() -> No
     assert all(abs(order.index(i) - order.index(i + 15)) == 1 for i in range(15))
     evidence = Evidence(tuple(f"class {i}" for i in range(k)), {"lenet5": counts})
     (table,) = build([done(make_run())], HEADER).tables
-    drawn = pictures(Exhibit(table, "test/accuracy", evidence=evidence), looks(["lenet5"]))
+    (row,) = table.rows
+    styles = {row.configuration_id: looks(["lenet5"])["lenet5"]}
+    drawn = pictures(Exhibit(table, "test/accuracy", evidence=evidence), styles)
     names = [label.get_text() for label in drawn.confusions[0].figure.axes[0].get_yticklabels()]
     assert names == [f"class {i}" for i in order]
     assert "by similarity" in drawn.confusions[0].figure.axes[0].get_title(loc="left").replace("\n", " ")

@@ -25,9 +25,8 @@ def page(
 
     The same leaderboard, over the same run directories and thumbnails, gives the same text.
     """
-    alike = _alike(leaderboard)
-    styles = looks(tuple(dict.fromkeys(alike.values())))
-    numbers = {key: list(styles).index(name) for key, name in alike.items()}
+    styles = looks(leaderboard.looking)
+    numbers = {key: list(styles).index(name) for key, name in leaderboard.alike.items()}
     data, troubles = payload.document(leaderboard, parts, numbers, thumbnails)
     style = template("style.css") + colours.rules(styles)
     header = leaderboard.header
@@ -51,16 +50,6 @@ def page(
             "reproduce": _block("Reproduce", "reproduce", reproduction(leaderboard)),
         },
     )
-
-
-def _alike(leaderboard: Leaderboard) -> Mapping[str, str]:
-    """Configuration id -> what looks alike everywhere: a model's configurations; where there is one model only, those
-    of one label."""
-    rows = [row for table in leaderboard.tables for row in table.rows]
-    if len({row.model for row in rows}) == 1:
-        return {row.configuration_id: row.label for row in rows}
-    order = leaderboard.models
-    return {row.configuration_id: row.model for row in sorted(rows, key=lambda row: order.index(row.model))}
 
 
 def _section(

@@ -13,7 +13,8 @@ function linePlot(section, note, choices, values, build) {
   const {series} = build(values);
   for (const {row} of series.slice(AT_FIRST)) hidden.add(row.id);
   legend.append(...series.map(({row}) => el("li", {}, toggle(row, hidden, box, redraw))));
-  section.append(chooser(choices, values, redraw), box, legend, el("p", {class: "notes"}, note));
+  const more = series.length > AT_FIRST ? ` The best ${AT_FIRST} are shown at first; the names show and hide lines.` : "";
+  section.append(chooser(choices, values, redraw), box, legend, el("p", {class: "notes"}, note + more));
   section.hidden = false;
   redraw();
 }
