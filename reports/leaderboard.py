@@ -179,14 +179,14 @@ class Leaderboard:
 
     @property
     def alike(self) -> Mapping[str, str]:
-        """Configuration id -> which of :attr:`looking` it looks like in figures and on the page: its model, or its label,
-        where there is one model only."""
+        """Configuration id -> which of :attr:`looking` it is drawn as: its model, or where there is one only, its
+        label."""
         rows = (row for table in self.tables for row in table.rows)
         return {row.configuration_id: row.model if len(self.models) > 1 else row.label for row in rows}
 
     @property
     def looking(self) -> tuple[str, ...]:
-        """What looks different, in the order in which colours are given out."""
+        """What figures and the page tell apart, in the order in which colours are given out."""
         return self.models if len(self.models) > 1 else tuple(dict.fromkeys(self.alike.values()))
 
     @property
