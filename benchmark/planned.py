@@ -38,13 +38,25 @@ class Found:
         return labels(self.plan.runs)
 
     def requests(self, run: Run) -> dict[str, Any]:
-        """In mode aws: what SageMaker would be asked for, as ``request``."""
+        """In mode aws: what SageMaker would be asked for, were the run alone, as ``request``, and how many runs like it
+        would share a job, as ``runs_per_job``."""
         launch = self.plan.experiment.launch
-        if not is_remote(launch.mode):
+        if self._packing is None:
             return {}
         from launch.aws_preview import preview
 
-        return {"request": preview(run, self.plan.experiment.name, launch, preparing.tasks(launch))}
+        asked = preview(run, self.plan.experiment.name, launch, preparing.tasks(launch))
+        return {"request": asked, "runs_per_job": self._packing.runs_per_job(run)}
+
+    @cached_property
+    def _new(self) -> list[Run]:
+        return [cell.run for cell in self.cells if cell.state == "new"]
+
+    @cached_property
+    def _packing(self) -> Packing | None:
+        """Of the new runs, where jobs are shared."""
+        launch = self.plan.experiment.launch
+        return Packing(launch, self._new, self.plan.forecast()) if is_remote(launch.mode) else None
 
     def adapted(self, change: Callable[[Experiment], Experiment]) -> Found:
         """The same runs, launched and tracked otherwise."""
@@ -52,14 +64,10 @@ class Found:
 
     def estimate(self) -> Estimate | None:
         """How long those of them that are new will take, with the YAML's workers."""
-        new = [cell.run for cell in self.cells if cell.state == "new"]
-        launch = self.plan.experiment.launch
-        remote = is_remote(launch.mode)
-        forecast = self.plan.forecast()
-        packing = Packing(launch, new, forecast) if remote else None
-        how = preparing.settings(launch, None, new, packing=packing)
+        launch, packing = self.plan.experiment.launch, self._packing
+        how = preparing.settings(launch, None, self._new, packing=packing)
         workers = preparing.at_a_time(launch, None, how, packing)
-        return paying.expected(launch, new, forecast, workers, remote=remote)
+        return paying.expected(launch, self._new, self.plan.forecast(), workers, remote=packing is not None)
 
 
 def planned(

@@ -187,3 +187,28 @@ def test_a_missing_library_is_named_with_the_remedy(tmp_path: Path) -> None:
     )
     assert done.returncode == 3
     assert "click is not installed" in done.stderr
+
+
+@pytest.mark.parametrize(("mode", "wanted"), [("fast_local", None), ("aws, bucket: b-b, runs_per_job: 2", 2)])
+def test_the_plan_says_what_would_be_asked_for_and_how_many_share_a_job(
+    path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, mode: str, wanted: int | None
+) -> None:
+    monkeypatch.setenv("TORCH_IMAGE_BENCHMARK_CACHE", str(cache))
+    name, _, aws = mode.partition(", ")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"\nlaunch: {{mode: {name}, image: x}}\naws: {{{aws}}}\n" if aws else "")
+    found = planned(path, (), path.parent / "results")
+    asked = [found.requests(run) for run in found.plan.runs]
+    assert {each.get("runs_per_job") for each in asked} == {wanted}
+    assert all(("request" in each) == (wanted is not None) for each in asked)
+
+
+def test_a_run_that_was_begun_is_told_from_one_that_was_not(path: Path, cache: Path) -> None:
+    plan = make(path, cache)
+    journal = Journal(plan.directory)
+    journal.plan(plan.runs)
+    journal.begin(plan.runs[0])
+    journal.close()
+    words = {cell.run.run_id: (cell.state, cell.why) for cell in make(path, cache).cells}
+    assert words.pop(plan.runs[0].run_id) == ("new", "begun, no result yet")
+    assert set(words.values()) == {("new", "no result yet")}
