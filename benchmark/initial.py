@@ -175,9 +175,6 @@ def _timed(found: Proposal, pace: float) -> Proposal:
 
 
 def _about_size(card: DataCard, side: int) -> str:
-    own, sizes = round(_side(card)), {shape[:2] for shape in card.shapes}
-    return (
-        "their own"
-        if side == own and sizes == {(side, side)}
-        else f"squares of so many pixels; the shorter side of most is {own}"
-    )
+    if {shape[:2] for shape in card.shapes} == {(side, side)}:
+        return "their own"
+    return f"squares of so many pixels; the shorter side of most is {round(_side(card))}"
