@@ -7,7 +7,6 @@ The numbers come with one search; files only of the rows whose intervals and fig
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,13 +18,13 @@ from benchmark.mlflow_documents import BadDocument
 from benchmark.mlflow_store import TrackingError, redact, sqlite_path
 from benchmark.preparing import UsageProblem
 from benchmark.reporting import Summary, Wishes, write
+from benchmark.slugs import is_slug
 
 if TYPE_CHECKING:
     from benchmark.mlflow_reading import Reader, Tracked
     from benchmark.mlflow_runs import Gathered, Told
     from reports.leaderboard import Entry, Leaderboard
 
-SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 LEADERBOARD = "leaderboard.json"
 LARGEST, LARGEST_DOCUMENT = 64 * 2**20, 8 * 2**20
 """Bytes of a leaderboard, and of a run's own documents."""
@@ -74,7 +73,7 @@ def _place(name: str, out: Path | None, results: Path) -> Path:
     """The name comes from the server: it may be no path, and no place where another leaderboard belongs."""
     if out is not None:
         return out
-    if not SLUG.fullmatch(name):
+    if not is_slug(name):
         raise UsageProblem(f"the experiment {name!r} cannot be a directory's name: say where with --out DIRECTORY")
     if (results / name / "journal.db").exists():
         raise UsageProblem(f"{results / name} has runs of this machine: say where else with --out DIRECTORY")

@@ -7,7 +7,6 @@ that torch is not needed.  `plan` then measures.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -127,11 +126,6 @@ def yaml(proposal: Proposal, name: str, data: str, schema: str) -> str:
 
 def _line(text: str, comment: str) -> str:
     return f"{text:<31} # {comment}" if comment else text
-
-
-def slug(text: str) -> str:
-    """A name for the experiment, from a folder's."""
-    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:63] or "my-images"
 
 
 def folder_value(path: str) -> str:

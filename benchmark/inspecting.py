@@ -19,6 +19,7 @@ from benchmark.installed import HERE, default_experiment
 from benchmark.machine import usable_cores
 from benchmark.preparing import UsageProblem
 from benchmark.run import DataSpec
+from benchmark.slugs import slug
 from benchmark.timing import Experience
 
 
@@ -99,7 +100,7 @@ def initialise(folder: Path | None, output: Path, budget: float, *, force: bool)
     if folder:
         data, name = (
             initial.folder_value(os.path.relpath(folder.absolute(), home)),
-            initial.slug(folder.absolute().name),
+            slug(folder.absolute().name, name),
         )
     schema = HERE / "shipped" / "experiment.schema.json"
     home.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from benchmark import mlflow_documents as documents
 from benchmark.data.datasets import DataFacts
+from benchmark.mlflow_documents import TAG_LENGTH
 from benchmark.mlflow_store import redact
 from benchmark.records import ClassMetrics, Event, Failure, Result
 from benchmark.run import Run, Value
@@ -31,7 +32,7 @@ KIND, UUID, STATUS = "benchmark.kind", "benchmark.uuid", "benchmark.status"
 COMMIT, PROFILE = "benchmark.commit", "benchmark.profile"
 """Digests of the result (or failure) and of the profile that MLflow has whole."""
 FAILURE_TAGS = ("benchmark.failure_kind", "benchmark.failure_message")
-PARAM_LENGTH, TAG_LENGTH, KEY_LENGTH, NAME_LENGTH, DIGEST_LENGTH = 6000, 8000, 250, 500, 36
+PARAM_LENGTH, KEY_LENGTH, NAME_LENGTH, DIGEST_LENGTH = 6000, 250, 500, 36
 END = {"done": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
 """What MLflow calls the end of a run."""
 LOG_LINES = 2000

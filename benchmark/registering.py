@@ -9,7 +9,6 @@ say in it.  The version's tags name the run, so that registering it again adds n
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,7 @@ from benchmark.preparing import Decoded
 from benchmark.records import Result
 from benchmark.run import Run
 from benchmark.rundir import RunDir
+from benchmark.slugs import slug
 
 if TYPE_CHECKING:
     from benchmark.mlflow_reading import Reader
@@ -162,8 +162,7 @@ def _firsts(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _name(experiment: str, data: str, *, several: bool) -> str:
-    slug = re.sub(r"[^a-z0-9._-]+", "-", data.lower()).strip("-._") or "data"
-    return f"{experiment}-{slug}" if several else experiment
+    return f"{experiment}-{slug(data, 'data')}" if several else experiment
 
 
 def lines(plan: Plan, journal: Journal, uri: str) -> list[str]:

@@ -25,6 +25,7 @@ from benchmark import mlflow_record as record
 from benchmark import mlflow_view
 from benchmark.data.datasets import DataFacts
 from benchmark.failpoints import reach
+from benchmark.mlflow_documents import TAG_LENGTH
 from benchmark.mlflow_making import ENVIRONMENT
 from benchmark.mlflow_record import COMMIT, END, FAILURE_TAGS, KIND, PROFILE, UUID, Point, Profile, Record
 from benchmark.mlflow_seen import Projection, Seen
@@ -154,7 +155,7 @@ class Publisher:
             name: its name in MLflow.
             note: Markdown for its page.
         """
-        tags = {KIND: "sweep", UUID: uuid, "mlflow.note.content": note[: record.TAG_LENGTH]}
+        tags = {KIND: "sweep", UUID: uuid, "mlflow.note.content": note[:TAG_LENGTH]}
         with self._reported():
             found = self._search(uuid) or self._create(uuid, tags, name, time.time())
             self._upload(found.info.run_id, found.info.artifact_uri, files)

@@ -22,6 +22,7 @@ from benchmark.data.duplicates import Duplicates
 from benchmark.data.imageset import DataFacts
 from benchmark.datacard import DataCard
 from benchmark.run import DataSpec
+from benchmark.slugs import slug
 
 ROOT = Path(__file__).resolve().parent.parent
 HOUR = 3600.0
@@ -102,7 +103,7 @@ def test_an_imbalanced_set_is_weighted_and_ranked_by_balanced_accuracy() -> None
     [("My Photos 2024", "my-photos-2024"), ("кот", "my-images"), ("../..", "my-images"), ("a" * 99, "a" * 63)],
 )
 def test_a_folder_s_name_becomes_the_experiment_s(name: str, expected: str) -> None:
-    assert initial.slug(name) == expected
+    assert slug(name, "my-images") == expected
 
 
 @pytest.mark.nightly

@@ -17,12 +17,13 @@ from benchmark.config.problems import Problems, choose, shown
 from benchmark.config.sampling import Sampling, Shares
 from benchmark.metric_names import RANKABLE
 from benchmark.run import Run, key
+from benchmark.slugs import is_slug, slug
 
 SECTIONS = ("launch", "aws", "tracking", "report", "search")
+UNNAMED = "my-experiment"
 OF_RUNS = frozenset(each.name for each in fields(Run))
 OF_STRATEGY = {"reduction": "halving", **dict.fromkeys(("trials", "startup", "batch", "seed"), "optuna")}
 """Keys of a search that only one strategy has."""
-_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _BUCKET = re.compile(r"(s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?")
 _ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]+")
 _ARN_WORDS = (
@@ -50,7 +51,7 @@ def titles(root: Node, stem: str, problems: Problems, *, apart: Collection[str])
         problems.add(root.key_mark(name), told)
     given = _title_keys().read(root, problems, apart=(*apart, *SECTIONS, *strays))
     if "name" not in root.value:
-        problems.add(root.mark, f"the experiment has no name; write name: {_slug(stem)}")
+        problems.add(root.mark, f"the experiment has no name; write name: {slug(stem, UNNAMED)}")
     return Titles(**{name: each.value for name, each in given.items()})
 
 
@@ -125,15 +126,11 @@ def _section(kind: type[Section], node: Node | None, rules: Mapping[str, Rule], 
     return kind(**{name: each.value for name, each in given.items()})
 
 
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:63] or "my-experiment"
-
-
 def _wrong_name(name: str) -> str | None:
-    if _SLUG.fullmatch(name):
+    if is_slug(name):
         return None
     rule = "use 1 to 63 of a-z, 0-9, '.', '_' and '-', a letter or digit first"
-    return f"name {shown(name)} cannot be a directory's name everywhere; {rule}, for example {_slug(name)!r}"
+    return f"name {shown(name)} cannot be a directory's name everywhere; {rule}, for example {slug(name, UNNAMED)!r}"
 
 
 def _wrong_uri(uri: str | None) -> str | None:
