@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +16,15 @@ from safetensors.torch import load_file
 
 from benchmark.data import datasets
 from benchmark.records import Event, Predictions, Result
-from benchmark.run import Run
+from benchmark.run import DataSpec, Run
 from benchmark.rundir import RunDir
+from benchmark.training import whole
 from benchmark.training.best import Best
 from benchmark.training.data import Normalize, load
 from benchmark.training.diverged import Diverged
 from benchmark.training.failures import describe_failure
 from benchmark.training.job import named_tasks, work
-from benchmark.training.loop import train
+from benchmark.training.loop import Trained, train
 from benchmark.training.metrics import scores
 from benchmark.training.outset import make_model, set_up
 from benchmark.training.places import Places
@@ -269,3 +271,18 @@ def test_predictions_keep_the_ids_of_the_images(base: Run, data: Path, tmp_path:
     prepared = load(data)
     found: Predictions = rundir.read_predictions("val")
     assert list(found.ids) == list(prepared.val.ids)
+
+
+@pytest.mark.parametrize(
+    ("keys", "epochs", "words"),
+    [
+        ({}, 3, []),
+        ({}, 2, ["stopped early after epoch 2 of 3"]),
+        ({"freeze": "backbone"}, 3, ["its backbone is random and was never trained: freeze without pretrained"]),
+        ({"freeze": "backbone", "unfreeze_epoch": 1}, 3, []),
+        ({"freeze": "backbone", "pretrained": True}, 3, []),
+    ],
+)
+def test_a_result_says_what_its_numbers_owe_to_the_recipe(keys: dict[str, Any], epochs: int, words: list[str]) -> None:
+    run = Run(DataSpec(), "lenet5", data_digest="0" * 64, epochs=3, **keys)
+    assert list(whole._notes(run, Trained(best_epoch=1, epochs=epochs, seconds=1.0, images=1))) == words

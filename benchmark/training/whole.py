@@ -179,6 +179,8 @@ def _write_files(
         file.write(save({name: each.contiguous() for name, each in model.state_dict().items()}))
 
 
-def _notes(run: Run, trained: Trained) -> tuple[str, ...]:
-    stopped = trained.epochs < run.epochs
-    return (f"stopped early after epoch {trained.epochs} of {run.epochs}",) if stopped else ()
+def _notes(run: Run, trained: Trained) -> Iterator[str]:
+    if trained.epochs < run.epochs:
+        yield f"stopped early after epoch {trained.epochs} of {run.epochs}"
+    if run.freeze != "none" and run.unfreeze_epoch is None and not run.pretrained:
+        yield "its backbone is random and was never trained: freeze without pretrained"
