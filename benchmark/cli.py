@@ -40,17 +40,25 @@ class Program(click.Group):
         try:
             with told(_tell_progress):
                 return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise  # click ends quietly where nobody reads any more, as in `models | head`
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
             code = exit_code(error)
-            if code is None:
+            if code is None or _nobody_reads():  # as in `models | head`: click ends quietly
                 raise
             click.echo(message(error), err=True)
             ctx.exit(code)
+
+
+def _nobody_reads() -> bool:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})

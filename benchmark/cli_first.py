@@ -10,8 +10,6 @@ import click
 from benchmark.cli_options import in_seconds, json_option, print_json, results_option, set_option
 from benchmark.errors import ENVIRONMENT
 
-"""The exit code where the machine is in the way."""
-
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[FOLDER]")

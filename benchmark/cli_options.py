@@ -68,11 +68,17 @@ def ask_what_becomes_of_jobs(*, err: bool) -> Literal["leave", "stop"]:
     return "stop" if answer == "stop" else "leave"
 
 
-def asking(*, yes: bool, err: bool = False) -> Callable[[], object]:
-    """Asks a person, where there is one and the answer is not known, before money is spent; "no" ends the command."""
-    if yes or not sys.stdin.isatty():
-        return lambda: None
-    return lambda: click.confirm("Start?", abort=True, err=err)
+def asking(*, yes: bool, err: bool = False) -> Callable[..., None]:
+    """Asks a person, where there is one and the answer is not known, before money is spent, after the lines that are
+    given; "no" ends the command."""
+
+    def ask(*lines: str) -> None:
+        if not yes and sys.stdin.isatty():
+            for line in lines:
+                click.echo(line, err=err)
+            click.confirm("Start?", abort=True, err=err)
+
+    return ask
 
 
 def teller(as_json: bool) -> Callable[[str], None]:

@@ -32,10 +32,14 @@ def check_over(run_ids: Iterable[str], directory: Path) -> None:
     """
     for run_id in run_ids:
         rundir = RunDir(directory / "runs" / run_id)
-        if is_under_way(rundir):
-            where = " in AWS" * is_open(rundir)
+        if is_open(rundir):
             raise UsageProblem(
-                f"run {run_id} may still be under way{where}: `run` takes it up, and Ctrl-C there, twice, stops it"
+                f"run {run_id} may still be under way in AWS: `run` takes it up, and Ctrl-C there stops it"
+            )
+        if is_under_way(rundir):
+            raise UsageProblem(
+                f"a process of this machine is still at work on run {run_id}: wait for it, or end it; "
+                f"{rundir.attempt_path(rundir.last_attempt) / 'pid'} has its number"
             )
 
 

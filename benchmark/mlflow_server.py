@@ -18,7 +18,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -158,7 +157,7 @@ class Server:
         arguments = [str(self.record), str(port), str(lock), *(["--attached"] if attached else [])]
         with self.log.open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "benchmark.mlflow_keeper", *arguments],
+                children.command("benchmark.mlflow_keeper", *arguments),
                 stdin=subprocess.PIPE if attached else subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

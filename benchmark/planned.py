@@ -38,8 +38,8 @@ class Found:
         return labels(self.plan.runs)
 
     def requests(self, run: Run) -> dict[str, Any]:
-        """In mode aws: what SageMaker would be asked for, were the run alone, as ``request``, and how many runs like it
-        would share a job, as ``runs_per_job``."""
+        """In mode aws: what SageMaker would be asked for, were the run alone, as ``request``, and how many of the new
+        runs like it would share a job, as ``runs_per_job``."""
         launch = self.plan.experiment.launch
         if self._packing is None:
             return {}
@@ -54,7 +54,7 @@ class Found:
 
     @cached_property
     def _packing(self) -> Packing | None:
-        """Of the new runs, where jobs are shared."""
+        """Of the new runs, in mode aws."""
         launch = self.plan.experiment.launch
         return Packing(launch, self._new, self.plan.forecast()) if is_remote(launch.mode) else None
 

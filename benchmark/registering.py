@@ -162,7 +162,7 @@ def _firsts(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _name(experiment: str, data: str, *, several: bool) -> str:
-    return f"{experiment}-{slug(data, 'data')}" if several else experiment
+    return f"{experiment}-{slug(data, 'data', length=len(data))}" if several else experiment
 
 
 def lines(plan: Plan, journal: Journal, uri: str) -> list[str]:

@@ -53,7 +53,7 @@ def find(path: Path | None, settings: Sequence[str], results: Path, runs: Sequen
 
     Raises:
         ConfigError, DataError: what is wrong with the experiment.
-        UsageProblem: nothing fits, more than one run fits a beginning, or one may be under way in AWS.
+        UsageProblem: nothing fits, more than one run fits a beginning, or one may be under way.
     """
     found = planned(path, settings, results)
     journal_names = _names(found.plan)

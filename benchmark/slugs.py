@@ -13,6 +13,6 @@ def is_slug(name: str) -> bool:
     return _SLUG.fullmatch(name) is not None
 
 
-def slug(text: str, otherwise: str) -> str:
+def slug(text: str, otherwise: str, length: int = LENGTH) -> str:
     """A slug that resembles ``text``, or ``otherwise`` where nothing of it can stay."""
-    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:LENGTH] or otherwise
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:length] or otherwise

@@ -130,7 +130,7 @@ class TrainingJob:
             self._wait(RENEW_SECONDS * self.aws.scale)
         except Unavailable as error:
             self._end(Failure("config", str(error)))
-        except BrokenFile as error:  # of what an ended job has left
+        except BrokenFile as error:  # what an ended job has left, or what its run directory holds
             self._end(Failure("error", str(error)))
         except OSError as error:
             self._stumble(error)

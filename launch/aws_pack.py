@@ -8,6 +8,7 @@ on.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -195,8 +196,9 @@ class Pack(TrainingJob):
         """The job is over, or there was none.  Whose fault that is pays for it with a try: the run that was under way,
         or, where none had begun, each of them; the others go on in another job."""
         self.aws.gathering.leave(self)
-        self._slots.give(self.name)
-        self.aws.roll.forget(self.name)
+        with contextlib.suppress(BrokenFile):  # without a name it has taken nothing
+            self._slots.give(self.name)
+            self.aws.roll.forget(self.name)
         begun = any(each is not None for each in self._seconds.values())
         for number, each in enumerate(self.open):
             assert failure is not None

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -177,17 +178,19 @@ class Leaderboard:
         waiting = (each for each in self.not_ranked if each.kind == "pending")
         return list(_grouped((each.entry.run.configuration_id, each) for each in waiting).values())
 
-    @property
+    @cached_property
     def alike(self) -> Mapping[str, str]:
-        """Configuration id -> which of :attr:`looking` it is drawn as: its model, or where there is one only, its
+        """Configuration id -> which of :attr:`looking` it is drawn as: its model, or where only one has a row, its
         label."""
-        rows = (row for table in self.tables for row in table.rows)
-        return {row.configuration_id: row.model if len(self.models) > 1 else row.label for row in rows}
+        rows = [row for table in self.tables for row in table.rows]
+        several = len({row.model for row in rows}) > 1
+        return {row.configuration_id: row.model if several else row.label for row in rows}
 
     @property
     def looking(self) -> tuple[str, ...]:
         """What figures and the page tell apart, in the order in which colours are given out."""
-        return self.models if len(self.models) > 1 else tuple(dict.fromkeys(self.alike.values()))
+        told = dict.fromkeys(self.alike.values())
+        return self.models if told.keys() <= set(self.models) else tuple(told)
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ come again with another marker and another dash.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -58,6 +59,9 @@ _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "torch-image-benchmark",
 }
+
+LOOKS = len(COLOURS) * math.lcm(len(MARKERS), len(DASHES))
+"""So many are different; then they come again."""
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Attempt:
     def newest(self) -> Checkpoint | None:
         return self.checkpoints.newest()
 
-    def due(self) -> bool:
+    def due(self, last: bool) -> bool:
         return True
 
     def save(self, now: Checkpoint) -> None:

@@ -229,6 +229,7 @@ def test_data_that_cannot_be_meant_are_an_error(data, expected):
         ("launch: {time_limit: 1h30m}", "22: time_limit must be"),
         ("defaults: {lr: '0.1'}", "16: lr must be a number greater than 0, not '0.1'; leave out the quotes"),
         ("data: {source: folder, path: ., test_fraction: 20%}", "48: test_fraction must be a number"),
+        ("data: {source: folder, path: ., test_fraction: 1.2.3%}", "48: test_fraction must be a number"),
     ],
 )
 def test_what_a_newcomer_would_write_is_told_with_what_to_write_instead(line, expected):

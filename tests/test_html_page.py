@@ -144,15 +144,18 @@ def test_what_is_not_ranked_has_its_reason_and_the_command_that_shows_the_log(di
     assert "late, seed 0, 1 pending has not finished yet" in text
 
 
-@pytest.mark.parametrize(("models", "alike"), [(("a", "a", "b"), 2), (("a", "a", "a"), 3)])
+@pytest.mark.parametrize(("models", "alike"), [(("a", "a", "b"), 2), (("a", "a", "a"), 3), (("a",) * 400, 324)])
 def test_the_settings_of_one_model_look_apart_and_those_of_several_by_their_models(
     directory: Path, models: tuple[str, ...], alike: int
 ) -> None:
-    entries = [done(make_run(model, lr=10.0**-place)) for place, model in enumerate(models, 1)]
+    entries = [done(make_run(model, lr=place / 1000)) for place, model in enumerate(models, 1)]
+    entries.append(failed(make_run("never")))
     found = data_of(page(build(entries, HEADER), directory))
     (table,) = found["tables"]
-    assert len({row["look"] for row in table["rows"]}) == alike
-    assert len(found["looks"]) == alike
+    rows = table["rows"]
+    assert len({row["look"] for row in rows}) == min(alike, len(rows))
+    assert {row["alike"] for row in rows} <= {row["model" if len(set(models)) > 1 else "label"] for row in rows}
+    assert len(found["looks"]) == alike + (len(set(models)) > 1)
 
 
 def test_of_many_configurations_to_come_it_is_said_how_many_are_left_out(directory: Path) -> None:

@@ -280,6 +280,14 @@ def test_predictions_keep_the_ids_of_the_images(base: Run, data: Path, tmp_path:
         ({}, 2, ["stopped early after epoch 2 of 3"]),
         ({"freeze": "backbone"}, 3, ["its backbone is random and was never trained: freeze without pretrained"]),
         ({"freeze": "backbone", "unfreeze_epoch": 1}, 3, []),
+        (
+            {"freeze": "backbone", "unfreeze_epoch": 2},
+            2,
+            [
+                "stopped early after epoch 2 of 3",
+                "its backbone is random and was never trained: freeze without pretrained",
+            ],
+        ),
         ({"freeze": "backbone", "pretrained": True}, 3, []),
     ],
 )

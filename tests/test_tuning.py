@@ -217,7 +217,7 @@ class Attempt(NoCheckpoints):
     def newest(self) -> Checkpoint | None:
         return self.checkpoints.newest()
 
-    def due(self) -> bool:
+    def due(self, last: bool) -> bool:
         return True
 
     def save(self, now: Checkpoint) -> None:

@@ -6,15 +6,20 @@ import re
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmark.data import datasets
 from benchmark.run import Run
 from benchmark.rundir import RunDir
+from benchmark.training.checkpoints import Following
+from benchmark.training.data import Split
 from benchmark.training.failures import Stopped
+from benchmark.training.learner import Learner
 from benchmark.training.pace import Pace
 from benchmark.training.stopping import Bell
+from benchmark.training.team import Alone
 from tests.job_support import SPEC, begin, job
 from tests.test_checkpoint import Attempt, assert_same, denormals, undisturbed  # noqa: F401  # a fixture
 
@@ -142,6 +147,60 @@ def test_the_end_of_an_epoch_is_saved_where_it_is_worth_its_time() -> None:
     each.save(lambda: now.__setitem__(0, 200.0))
     assert each.due()
     assert each.wish() == "nothing"
+
+
+def test_what_is_only_to_be_tested_is_saved_where_it_took_a_second() -> None:
+    now = [0.0]
+    pace = Pace(Bell(), seconds=60, clock=lambda: now[0])
+    pace.save(lambda: now.__setitem__(0, 0.5))
+    now[0] = 1.4
+    assert not pace.due(last=True)
+    now[0] = 1.5
+    assert pace.due(last=True)
+    assert not pace.due()
+
+
+def test_a_team_saves_by_the_clock_of_the_first_and_where_any_is_asked_to_stop() -> None:
+    """The other never saves, and does not know what it takes."""
+    now, asked = [0.0], Bell()
+    first, other = (Pace(bell, seconds=60, clock=lambda: now[0]) for bell in (Bell(), asked))
+    first.save(lambda: now.__setitem__(0, 0.5))
+
+    class Both(Alone):
+        def gather(self, mine: Any) -> list[Any]:
+            return [(first.due(), first.wish() == "stop"), (other.due(), other.wish() == "stop")]
+
+    here, there = Following(Both(), None, first), Following(Both(), None, other)
+    now[0] = 20.0
+    assert other.due(), "by its own clock"
+    assert (here.due(False), there.due(False)) == (False, False)
+    now[0] = 26.0
+    assert (here.due(False), there.due(False)) == (True, True)
+    now[0] = 20.0
+    with pytest.raises(Stopped):
+        asked(signal.SIGTERM, None)
+    assert (here.due(False), there.due(False)) == (True, True)
+
+
+def test_a_job_that_is_asked_to_stop_while_it_validates_saves_what_it_has_learnt(
+    base: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rundir = RunDir(tmp_path / "run")
+    validate, times = Learner.validate, []
+
+    def stopped(self: Learner, split: Split, epoch: int) -> dict[str, float | None]:
+        times.append(epoch)
+        if times == [1, 2]:
+            raise Stopped("asked to stop")
+        return validate(self, split, epoch)
+
+    monkeypatch.setattr(Learner, "validate", stopped)
+    with pytest.raises(Stopped):
+        Attempt(base, data, rundir).train()
+    assert (rundir.checkpoint / f"epoch-00001-{STEPS:06}.pt").exists()
+    final = Attempt(base, data, rundir)
+    assert final.train() == undisturbed(base, data, tmp_path)
+    assert final.log == [f"going on after epoch 1 and {STEPS} steps"]
 
 
 def test_whoever_is_asked_to_stop_at_the_end_of_an_epoch_saves_it() -> None:

@@ -28,7 +28,7 @@ Rule = Callable[[Any], str | None]
 _CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", types.NoneType: "null"}
 _TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?")
-_NUMBER = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 MAX_TEXT = 4096
 """Characters; as long as a path may be."""
 _LIMITS = {"ge": "at least", "gt": "greater than", "le": "at most", "lt": "less than", "min_length": "of length"}

@@ -16,12 +16,12 @@ from benchmark.config.keys import Keys, Rule, fields_of
 from benchmark.config.problems import Problems, choose, shown
 from benchmark.config.sampling import Sampling, Shares
 from benchmark.metric_names import RANKABLE
-from benchmark.run import Run, key
+from benchmark.run import RESOLVED, Run, key
 from benchmark.slugs import is_slug, slug
 
 SECTIONS = ("launch", "aws", "tracking", "report", "search")
 UNNAMED = "my-experiment"
-OF_RUNS = frozenset(each.name for each in fields(Run))
+OF_RUNS = frozenset(each.name for each in fields(Run)) - RESOLVED
 OF_STRATEGY = {"reduction": "halving", **dict.fromkeys(("trials", "startup", "batch", "seed"), "optuna")}
 """Keys of a search that only one strategy has."""
 _BUCKET = re.compile(r"(s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?")

@@ -48,8 +48,8 @@ class Keeper(Protocol):
 
     def save(self, now: Checkpoint) -> None: ...
 
-    def due(self) -> bool:
-        """Whether to save at the end of an epoch; the same for all that train together."""
+    def due(self, last: bool) -> bool:
+        """Whether to save at the end of an epoch, which may be the ``last``; the same for all that train together."""
         ...
 
     def wish(self, step: int, last: bool) -> Wish:
@@ -70,7 +70,7 @@ class NoCheckpoints:
     def save(self, now: Checkpoint) -> None:
         pass
 
-    def due(self) -> bool:
+    def due(self, last: bool) -> bool:
         return False
 
     def wish(self, step: int, last: bool) -> Wish:
@@ -100,8 +100,10 @@ class Following:
         if store := self.store:
             self.pace.save(lambda: store.save(now))
 
-    def due(self) -> bool:
-        return any(self.team.gather(self.pace.due()))
+    def due(self, last: bool) -> bool:
+        """By the first process's clock, which knows what saving takes; and where anybody is asked to stop."""
+        votes = self.team.gather((self.pace.due(last), self.pace.wish() == "stop"))
+        return votes[0][0] or any(asked for _, asked in votes)
 
     def wish(self, step: int, last: bool) -> Wish:
         if self.team.size == 1:

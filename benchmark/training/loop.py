@@ -23,7 +23,7 @@ from benchmark.training import clock
 from benchmark.training.best import Best
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.checkpoints import Keeper, NoCheckpoints
-from benchmark.training.data import Normalize, PreparedData
+from benchmark.training.data import Normalize, PreparedData, Split
 from benchmark.training.failures import Paused, Stopped
 from benchmark.training.learner import Learner
 from benchmark.training.progress import Progress
@@ -75,10 +75,10 @@ def train(
         if until is not None and training.epoch >= until:
             raise Paused(f"paused after epoch {training.epoch} of {run.epochs}")
         learned = training.learn()
-        validated = training.learner.validate(data.val, training.epoch + 1)
+        validated = training.validate(data.val)
         with training.keeper.patience():
             on_epoch(training.finish_epoch({**learned, **validated}))
-            if training.epoch == until or training.keeper.due():
+            if training.epoch == until or training.keeper.due(training.over):
                 training.save()
     if training.best.weights is not None:
         model.load_state_dict(training.best.weights)
@@ -127,6 +127,16 @@ class Training:
                     started = time.perf_counter()
             self.seconds += time.perf_counter() - started
         return self.learner.learned(progress)
+
+    def validate(self, split: Split) -> dict[str, float | None]:
+        """The ``val/…`` metrics after that.  A job that is asked to stop meanwhile saves what it has learnt; processes
+        that train together cannot agree on that any more."""
+        try:
+            return self.learner.validate(split, self.epoch + 1)
+        except Stopped:
+            if self.learner.team.size == 1 and self.progress is not None:
+                self._save_within(self.progress, stop=False)
+            raise
 
     def finish_epoch(self, metrics: dict[str, float | None]) -> Event:
         """Counts the epoch, whose metrics these are."""

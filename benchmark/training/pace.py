@@ -19,8 +19,8 @@ Wish = Literal["nothing", "save", "stop"]
 SECONDS = 60.0
 """Between checkpoints; ``BENCHMARK_CHECKPOINT_SECONDS`` overrides it."""
 SHARE = 50.0
-"""The time between checkpoints is at least so many times what the last one took: saving costs at most 2%.
-``BENCHMARK_CHECKPOINT_SHARE`` overrides it; 0 saves at the end of each epoch."""
+"""The time between checkpoints is at least so many times what the last one took, so that saving costs at most 2%; but
+at the end of an epoch none is older than a minute.  ``BENCHMARK_CHECKPOINT_SHARE`` overrides it; 0 saves each epoch."""
 GUESS = 0.02
 """Seconds that the first one is taken to need: a run of less than a second has none, since it is sooner repeated."""
 
@@ -43,8 +43,8 @@ class Pace:
         share: float = SHARE,
     ) -> None:
         self._bell, self._seconds, self._clock, self._share = bell, seconds, clock, share
-        now = clock()
-        self._next, self._due = now + seconds, now + min(seconds, share * GUESS)
+        self._next = clock() + seconds
+        self._due = self._soon = clock() + min(seconds, share * GUESS)
 
     @classmethod
     def of(cls, bell: Bell) -> Pace:
@@ -57,9 +57,10 @@ class Pace:
             return "stop"
         return "save" if self._clock() >= self._next else "nothing"
 
-    def due(self) -> bool:
-        """Whether to save at the end of an epoch."""
-        return self._bell.rung or self._clock() >= self._due
+    def due(self, last: bool = False) -> bool:
+        """Whether to save at the end of an epoch, which may be the ``last``: then what was learnt is only to be tested,
+        and worth a checkpoint if it took a second."""
+        return self._bell.rung or self._clock() >= (min(self._soon, self._due) if last else self._due)
 
     def save(self, work: Callable[[], None]) -> None:
         """Does the work of saving, and sets when to save again."""
@@ -68,6 +69,7 @@ class Pace:
         now = self._clock()
         worth = self._share * (now - started)
         self._next, self._due = now + max(self._seconds, worth), now + min(self._seconds, worth)
+        self._soon = now + min(self._seconds, self._share * GUESS)
 
     def patience(self) -> AbstractContextManager[None]:
         """Inside, SIGTERM is a wish to stop after a step."""

@@ -182,5 +182,6 @@ def _write_files(
 def _notes(run: Run, trained: Trained) -> Iterator[str]:
     if trained.epochs < run.epochs:
         yield f"stopped early after epoch {trained.epochs} of {run.epochs}"
-    if run.freeze != "none" and run.unfreeze_epoch is None and not run.pretrained:
+    frozen = run.freeze != "none" and (run.unfreeze_epoch is None or trained.epochs <= run.unfreeze_epoch)
+    if frozen and not run.pretrained:
         yield "its backbone is random and was never trained: freeze without pretrained"

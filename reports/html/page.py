@@ -13,7 +13,7 @@ from reports.html.lists import lead, not_ranked, notes_below, over_all, reproduc
 from reports.html.table import table
 from reports.html.thumbnails import Thumbnails, no_thumbnails
 from reports.leaderboard import Leaderboard
-from reports.style import looks
+from reports.style import LOOKS, looks
 from reports.summary import headline
 from reports.text import one_line
 
@@ -25,8 +25,9 @@ def page(
 
     The same leaderboard, over the same run directories and thumbnails, gives the same text.
     """
-    styles = looks(leaderboard.looking)
-    numbers = {key: list(styles).index(name) for key, name in leaderboard.alike.items()}
+    styles = looks(leaderboard.looking[:LOOKS])
+    places = {name: place % LOOKS for place, name in enumerate(leaderboard.looking)}
+    numbers = {key: places[name] for key, name in leaderboard.alike.items()}
     data, troubles = payload.document(leaderboard, parts, numbers, thumbnails)
     style = template("style.css") + colours.rules(styles)
     header = leaderboard.header

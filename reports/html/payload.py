@@ -57,12 +57,12 @@ def document(
     """The document, and for each table what could not be read for it.  ``looks``: configuration id -> the number of
     its look."""
     primary = leaderboard.header.primary
-    found = [_table(part, primary, looks, thumbnails) for part in parts]
+    found = [_table(part, primary, looks, leaderboard.alike, thumbnails) for part in parts]
     return {"tables": [table for table, _ in found]}, [troubles for _, troubles in found]
 
 
 def _table(
-    part: Exhibit, primary: str, looks: Mapping[str, int], thumbnails: Thumbnails
+    part: Exhibit, primary: str, looks: Mapping[str, int], alike: Mapping[str, str], thumbnails: Thumbnails
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     reading = read(part.table)
     chosen = gallery.choose(part.table)
@@ -74,7 +74,7 @@ def _table(
         "costs": [name for name in COSTS if any(row.mean(name) is not None for row in rows)],
         "qualities": [name for name in names if name.partition("/")[0] in {"test", "val"}],
         "metrics": {name: _described(name) for name in (*names, *COSTS, *lessons.named(primary)) if name},
-        "rows": [_row(part, row, primary, names, looks) for row in rows],
+        "rows": [_row(part, row, primary, names, looks, alike) for row in rows],
         "curves": {key: found for key, each in reading.lessons.items() if (found := lessons.curve(each, primary))},
         "grid": [float(each) for each in tested.GRID],
         **_tests(reading),
@@ -97,7 +97,9 @@ def _described(name: str) -> dict[str, Any]:
     return {"words": known.words, "better": better, "percent": known.points}
 
 
-def _row(part: Exhibit, row: Row, primary: str, names: Sequence[str], looks: Mapping[str, int]) -> dict[str, Any]:
+def _row(
+    part: Exhibit, row: Row, primary: str, names: Sequence[str], looks: Mapping[str, int], alike: Mapping[str, str]
+) -> dict[str, Any]:
     key, interval = row.configuration_id, part.study.interval(row.configuration_id, primary)
     aggregate = row.metrics.get(primary)
     return {
@@ -105,6 +107,7 @@ def _row(part: Exhibit, row: Row, primary: str, names: Sequence[str], looks: Map
         "label": one_line(row.label, 80),
         "model": one_line(row.model, 80),
         "look": looks[key],
+        "alike": one_line(alike[key], 80),
         "rank": row.rank,
         "group": next((n for n, ids in enumerate(part.tradeoffs.groups.values()) if key in ids), 0),
         "values": {name: rounded(mean) for name in names if (mean := row.mean(name)) is not None},

@@ -29,10 +29,9 @@ function scatterNote(table, {x, y}) {
 }
 
 function modelLegend(table) {
-  const several = new Set(table.rows.map(row => row.model)).size > 1;
-  const seen = new Map(table.rows.map(row => [row.look, several ? row.model : row.label]));
-  return el("ul", {class: "legend", "aria-label": several ? "Models" : "Configurations"}, ...[...seen].map(([look, model]) =>
-    el("li", {}, el("span", {class: "key"}, mark(look), model))));
+  const seen = new Map(table.rows.map(row => [row.look, row.alike]));
+  return el("ul", {class: "legend", "aria-label": "Legend"}, ...[...seen].map(([look, name]) =>
+    el("li", {}, el("span", {class: "key"}, mark(look), name))));
 }
 
 function scatterPicture(table, {x, y}, width) {
