@@ -45,15 +45,7 @@ def start(
         ask(words.plan_summary(plan.cells, found.estimate()))
     plan.directory.mkdir(parents=True, exist_ok=True)
     output = plan.directory / "output.txt"
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            children.command("benchmark", *(each for each in arguments if each != "--detach")),
-            env=children.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = _begun(arguments, output)
     deadline = time.monotonic() + STARTING_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if (somebody := holder(plan.directory)) and somebody.pid == process.pid:
@@ -64,3 +56,15 @@ def start(
         return (said, code) if code >= 0 else (f"{said}\nit was ended by signal {-code}".strip(), ENVIRONMENT)
     name, followed = plan.experiment.name, "`status`, `logs RUN -f`, `stop`"
     return f"{name} runs in the background (process {process.pid}); its output: {output}; {followed}", 0
+
+
+def _begun(arguments: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
+    with output.open("wb") as file:
+        return subprocess.Popen(
+            children.command("benchmark", *(each for each in arguments if each != "--detach")),
+            env=children.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
