@@ -50,13 +50,18 @@ class Ending:
 
     release: Callable[[], None]
     state: JobState | None = None
-    _kills: int = field(default_factory=out_of_memory_kills)
+    _latest: int = field(default_factory=out_of_memory_kills)
+    _kills: int = field(init=False)
+    """As of the look before the latest: what the kernel has killed takes a moment to be gone."""
     _looked: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._kills = self._latest
 
     def look(self) -> None:
         """While the process runs: the kernel counts its kills for the whole machine, and only a late one was ours."""
         if time.monotonic() - self._looked > KILLS_SECONDS:
-            self._looked, self._kills = time.monotonic(), out_of_memory_kills()
+            self._looked, self._kills, self._latest = time.monotonic(), self._latest, out_of_memory_kills()
 
     def end(self, code: int | None) -> JobState:
         """``code`` is the exit code, where it is known."""

@@ -16,7 +16,7 @@ import pytest
 from benchmark.data import datasets
 from benchmark.run import DataSpec, Run
 from benchmark.rundir import RunDir
-from launch import Job, JobState, cores, processes
+from launch import Job, JobState, attempts, cores, processes
 from launch.fast_local import PRELOAD, FastLocal, job_environment
 from launch.host import Start
 from launch.warm import SERVER, ServerDied, WarmServer
@@ -365,3 +365,20 @@ if os.access(MEMORY / "cgroup.procs", os.W_OK):  # where a memory limit can be s
         finally:
             wait_for(lambda: not (group / "cgroup.procs").read_text())
             group.rmdir()
+
+
+@pytest.mark.parametrize(("looks", "kind"), [(0, "oom"), (1, "oom"), (2, "killed")])
+def test_a_process_that_takes_a_moment_to_be_gone_has_run_out_of_memory_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, looks: int, kind: str
+) -> None:
+    """The kernel counts for the whole machine, and may be asked while the process that it has killed still dies."""
+    count = [3]
+    monkeypatch.setattr(attempts, "out_of_memory_kills", lambda: count[0])
+    ending = attempts.Ending(lambda: None, _latest=3)
+    count[0] = 4
+    for _ in range(looks):
+        ending._looked -= 2 * attempts.KILLS_SECONDS
+        ending.look()
+    failure = ending.end(-signal.SIGKILL).failure
+    assert failure is not None
+    assert failure.kind == kind
