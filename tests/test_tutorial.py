@@ -45,7 +45,7 @@ def masked(line: str) -> str:
     """A line without what another machine, or another day, would say differently: numbers, ids, models' names in a
     ranking, and how wide they make their column."""
     line = UNIT.sub("# T", NUMBER.sub("#", ID.sub("ID", line)))
-    line = re.sub(r"^best: .*", "best", line)
+    line = re.sub(r"^(best:|\*\*Best:\*\*) .*", "best", line)
     return re.sub(r" +", " ", line)
 
 
