@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn
 
 import click
 
-from benchmark import __version__
+from benchmark import __version__, collector
 from benchmark.cli_compare import compare
 from benchmark.cli_diff import diff
 from benchmark.cli_export import export
@@ -260,6 +260,7 @@ for each in (
 
 def entry() -> NoReturn:
     """The program."""
+    collector.seldom()
     try:
         main(prog_name="python -m benchmark")
     finally:

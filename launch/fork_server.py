@@ -29,7 +29,7 @@ if __name__ == "__main__":
     # Run as a script, Python puts this folder first on the path, where `local.py` and others could shadow libraries.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmark import plainfile
+from benchmark import collector, plainfile
 from benchmark.failpoints import reach
 from launch import processes, worker
 from launch.order import Order
@@ -127,16 +127,16 @@ def _leave(code: int) -> NoReturn:
 
 def _warm_up(modules: list[str], channel: socket.socket) -> str | None:
     """Imports; why forking would not be safe, or ``None``.  Nobody waits for it any more: it ends."""
-    for name in modules:
-        importlib.import_module(name)
-        if select.select([channel.fileno()], [], [], 0)[0]:  # nothing is asked before it is ready: this is the end
-            sys.exit()
+    with collector.paused():
+        for name in modules:
+            importlib.import_module(name)
+            if select.select([channel.fileno()], [], [], 0)[0]:  # nothing is asked before it is ready: this is the end
+                sys.exit()
     threads = processes.threads()
     if threads > 1:
         return f"{threads} threads run after the imports"
     if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
         return "CUDA is in use after the imports"
-    gc.collect()
     gc.freeze()  # what is there now is never looked at by a child's collector, so its pages stay shared
     return None
 

@@ -31,9 +31,13 @@ LOCK_SECONDS = 1.0
 MOST_SERVERS = 20
 """A server that keeps dying is not started for ever: workers are then fresh processes."""
 
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
 """For glibc, which else gives each batch's memory back to the system and asks for it again, until it has found these
-limits itself: tens of thousands of page faults later."""
+limits itself: tens of thousands of page faults later.  The last lets it ask for pages of 2 MiB (since glibc 2.35)."""
 WORKER = Path(__file__).with_name("worker.py")
 Start = Literal["auto", "fork", "spawn"]
 Then = Callable[[], None]

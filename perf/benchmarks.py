@@ -28,6 +28,7 @@ BENCHMARKS = {
     "unequal": Benchmark("unequal.py", ("--guard", "0.9")),
     "packing": Benchmark("packing.py"),
     "training": Benchmark("training.py", ("--guard", "0.6")),
+    "pages": Benchmark("pages.py"),
     "lenet": Benchmark("lenet.py"),
     "policies": Benchmark("policies.py"),
     "evaluation": Benchmark("evaluation.py", ("--guard", "0.15")),

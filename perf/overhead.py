@@ -4,13 +4,13 @@
     python perf/overhead.py --runs 16 --naive 3 --joblib 0 --tiny 0 --guard 20
 
 Overhead of a run = (wall × workers − Σ seconds of the same loops, bare) / runs, with as many bare loops at a time as
-there are workers, each on a core of its own; they run before and after ours, since a machine's speed drifts.  *Ours* is
-counted from the start of the first run to the end of the command: publishing to MLflow and the leaderboard are in it.
-Caches are warm: a run before it has decoded the images, made MLflow's store and measured the model's speed.  The
-*naive script* is a fresh process for each run, which imports everything and logs value by value to a store that is
-there, as many at a time as there are workers; *joblib* is a loop of `joblib.Parallel` over the same function, whose
-processes import once for all their runs.  *Tiny runs* have one epoch of 1,800 images: of them the whole time is
-compared, each side's start included.
+there are workers, each on a core of its own and with a job's settings of the allocator; they run before and after ours,
+since a machine's speed drifts.  *Ours* is counted from the start of the first run to the end of the command: publishing
+to MLflow and the leaderboard are in it.  Caches are warm: a run before it has decoded the images, made MLflow's store
+and measured the model's speed.  The *naive script* is a fresh process for each run, which imports everything and logs
+value by value to a store that is there, as many at a time as there are workers; *joblib* is a loop of `joblib.Parallel`
+over the same function, whose processes import once for all their runs.  *Tiny runs* have one epoch of 1,800 images: of
+them the whole time is compared, each side's start included.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmark.data import datasets
 from benchmark.run import DataSpec
+from launch.fast_local import ALLOCATOR
 from perf.rounds import ROOT
 from perf.sides import RATIO_GUARD, Figure, Side, finish, parser
 
@@ -132,7 +134,7 @@ class Bench:
 
     def _plain(self, slot: int, epochs: int, seeds: Sequence[int]) -> str:
         script = [str(ROOT / "perf" / "plain.py"), str(self.data), str(epochs), *map(str, seeds)]
-        return self._command(script, self.cores[slot % len(self.cores)])
+        return self._command(script, ALLOCATOR, self.cores[slot % len(self.cores)])
 
     def ours(self, seeds: Sequence[int], epochs: int) -> tuple[float, float, float]:
         """When the command, and its first run, was started, and when it ended."""
@@ -170,11 +172,13 @@ class Bench:
     def _store(self) -> str:
         return f"sqlite:///{self.home}/naive.db"
 
-    def _command(self, arguments: Sequence[str], core: int | None = None) -> str:
+    def _command(
+        self, arguments: Sequence[str], variables: Mapping[str, str] = MappingProxyType({}), core: int | None = None
+    ) -> str:
         bind = None if core is None else (lambda: os.sched_setaffinity(0, {core}))
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=self.home, env=self.environment, capture_output=True, text=True,
-            check=False, preexec_fn=bind,
+            [sys.executable, *arguments], cwd=self.home, env={**variables, **self.environment}, capture_output=True,
+            text=True, check=False, preexec_fn=bind,
         )  # fmt: skip
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)

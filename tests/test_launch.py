@@ -225,6 +225,16 @@ def test_waiting_for_a_server_that_dies_ends_and_goes_on(tmp_path: Path, rundir:
         end_of(job)
 
 
+def test_a_job_s_memory_comes_in_large_pages(tmp_path: Path, rundir: RunDir) -> None:
+    """Where Linux leaves that to the program; glibc asks for it since 2.35."""
+    mode = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text(encoding="ascii")
+    code = "kept = [bytes(2**17) for _ in range(100)]; print(open('/proc/self/smaps').read())"
+    environment = job_environment(RUN, rundir, tmp_path, tmp_path, {})
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    heap = found.stdout.partition("[heap]")[2].partition("VmFlags:")[2].partition("\n")[0].split()
+    assert ("hg" in heap) == ("[madvise]" in mode)
+
+
 def test_the_user_s_own_settings_of_the_allocator_stay(tmp_path: Path, rundir: RunDir) -> None:
     found = job_environment(RUN, rundir, tmp_path, tmp_path, {"MALLOC_TRIM_THRESHOLD_": "1"})
     assert found["MALLOC_TRIM_THRESHOLD_"] == "1"
