@@ -26,7 +26,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -134,7 +133,7 @@ class Bench:
 
     def _plain(self, slot: int, epochs: int, seeds: Sequence[int]) -> str:
         script = [str(ROOT / "perf" / "plain.py"), str(self.data), str(epochs), *map(str, seeds)]
-        return self._command(script, ALLOCATOR, self.cores[slot % len(self.cores)])
+        return self._command(script, self.cores[slot % len(self.cores)], ALLOCATOR)
 
     def ours(self, seeds: Sequence[int], epochs: int) -> tuple[float, float, float]:
         """When the command, and its first run, was started, and when it ended."""
@@ -173,12 +172,12 @@ class Bench:
         return f"sqlite:///{self.home}/naive.db"
 
     def _command(
-        self, arguments: Sequence[str], variables: Mapping[str, str] = MappingProxyType({}), core: int | None = None
+        self, arguments: Sequence[str], core: int | None = None, variables: Mapping[str, str] | None = None
     ) -> str:
         bind = None if core is None else (lambda: os.sched_setaffinity(0, {core}))
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=self.home, env={**variables, **self.environment}, capture_output=True,
-            text=True, check=False, preexec_fn=bind,
+            [sys.executable, *arguments], cwd=self.home, env={**(variables or {}), **self.environment},
+            capture_output=True, text=True, check=False, preexec_fn=bind,
         )  # fmt: skip
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -25,6 +24,7 @@ from benchmark.planned import planned
 from benchmark.preparing import Decoded
 from benchmark.run import Run
 from launch import fast_local
+from perf.rounds import piped
 from perf.sides import Figure, Side, finish, parser
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,10 +72,10 @@ def images_per_second(run: Run, data: Path, workers: int, threads: int, seconds:
     document = json.dumps(dataclasses.replace(run, threads=threads).to_json())
     processes = [_start(document, data, seconds, share) for share in shares]
     for each in processes:
-        assert _stream(each.stdout).readline() == "ready\n"
+        assert piped(each.stdout).readline() == "ready\n"
     for each in processes:  # at the same moment
-        _stream(each.stdin).write("go\n")
-        _stream(each.stdin).flush()
+        piped(each.stdin).write("go\n")
+        piped(each.stdin).flush()
     return sum(float(each.communicate()[0]) for each in processes)
 
 
@@ -86,11 +86,6 @@ def _start(document: str, data: Path, seconds: float, cores: set[int]) -> subpro
         command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )  # fmt: skip
-
-
-def _stream(stream: IO[str] | None) -> IO[str]:
-    assert stream is not None
-    return stream
 
 
 def work(run: Run, directory: Path, seconds: float) -> None:

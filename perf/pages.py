@@ -16,14 +16,13 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmark.training.outset import set_up
 from launch import fast_local
 from perf import training
-from perf.rounds import ROOT, in_turns
+from perf.rounds import ROOT, in_turns, piped
 from perf.sides import Figure, Side, finish, parser
 
 CASES = (("lenet5", 28, 1), ("resnet18", 64, 3), ("mobilenetv3_small_100", 64, 3), ("resnet18", 224, 3))
@@ -92,8 +91,8 @@ class Worker:
         return self._ask("memory")
 
     def _ask(self, question: str) -> float:
-        print(question, file=_stream(self._process.stdin), flush=True)
-        return float(_stream(self._process.stdout).readline())
+        print(question, file=piped(self._process.stdin), flush=True)
+        return float(piped(self._process.stdout).readline())
 
 
 def work(model: str, size: int, channels: int) -> None:
@@ -106,11 +105,6 @@ def work(model: str, size: int, channels: int) -> None:
         for line in sys.stdin:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
             print(training.rate(job) if line == "train\n" else peak, flush=True)
-
-
-def _stream(stream: IO[str] | None) -> IO[str]:
-    assert stream is not None
-    return stream
 
 
 if __name__ == "__main__":

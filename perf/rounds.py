@@ -7,6 +7,7 @@ import resource
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO
 
 from launch import fast_local
 from perf.sides import Side
@@ -41,6 +42,12 @@ def cpu_seconds() -> float:
     """Of this process and its ended children, user and system; `os.times` has but a hundredth of a second."""
     found = (resource.getrusage(which) for which in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(each.ru_utime + each.ru_stime for each in found)
+
+
+def piped(stream: IO[str] | None) -> IO[str]:
+    """A process's stream that was opened as a pipe."""
+    assert stream is not None
+    return stream
 
 
 def as_a_job(threads: int = 1) -> None:
