@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perf import page, smoke
+from perf import page, sides, smoke
 from perf.benchmarks import BENCHMARKS, KEPT
 from perf.sides import Figure, Side, finish
 
@@ -77,10 +77,30 @@ def test_without_a_kept_figure_the_smoke_fails() -> None:
     ]
 
 
-def test_every_small_benchmark_has_a_baseline_with_ratios() -> None:
-    kept = smoke.read(smoke.BASELINE)
-    assert kept.keys() == smoke.SMALL.keys()
-    assert all(any(figure.ratio for figure in figures) for figures in kept.values())
+def test_every_small_benchmark_has_baselines_with_ratios() -> None:
+    assert len(smoke.baselines()) >= 2, "types of processors"
+    for kept in smoke.baselines().values():
+        assert kept.keys() == smoke.SMALL.keys()
+        assert all(any(figure.ratio for figure in figures) for figures in kept.values())
+
+
+def test_what_counts_is_kept_of_the_same_type_of_processor_or_else_the_least_of_all(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smoke, "cpu", lambda: "Another 3000")
+    assert smoke.kept("training") == [LOOP, WRITE], "what has no ratio is not compared"
+    for machine in ("Another 3000", "A third"):
+        monkeypatch.setattr(sides, "cpu", lambda machine=machine: machine)
+        monkeypatch.setattr(smoke, "cpu", sides.cpu)
+        factor = 2.0 if machine == "A third" else 0.5
+        monkeypatch.setattr(smoke, "run", Machine([slower(LOOP, factor), slower(WRITE, factor)]).run)
+        assert smoke.keep(["training"]) == 0
+    assert smoke.kept("training") == [slower(LOOP, 2.0), slower(WRITE, 2.0)]
+    monkeypatch.setattr(smoke, "cpu", lambda: "Another 3000")
+    assert smoke.kept("training") == [slower(LOOP, 0.5), slower(WRITE, 0.5)]
+    monkeypatch.setattr(smoke, "cpu", lambda: "A fourth")
+    assert smoke.kept("training") == [slower(LOOP, 2.0), slower(WRITE, 2.0)]
+    assert smoke.kept("metrics") == []
 
 
 def test_the_page_is_what_the_kept_figures_give() -> None:
