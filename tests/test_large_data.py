@@ -15,6 +15,7 @@ import torch
 from benchmark.data import prepared, shards
 from benchmark.data.datasets import DataError, inspect, prepare
 from benchmark.data.rows import Joined
+from benchmark.durable import begin_flush
 from benchmark.machine import total_memory
 from benchmark.run import DataSpec, Run
 from benchmark.training import streamed
@@ -72,6 +73,23 @@ def test_large_images_are_written_in_shards_of_the_same_bytes(both):
     for left, right in zip(prepared.arrays(one), prepared.arrays(many), strict=True):
         np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
     assert dataclasses.replace(prepared.read(many), shard_rows=None) == prepared.read(one)
+
+
+def test_the_disk_gets_images_while_further_ones_are_decoded(both, tmp_path, monkeypatch):
+    """Each byte once, but for the last that fill no step; the file is the same."""
+    begun, step = [], 4 * prepared._CHUNK * 12 * 12 * 3
+
+    def begin(file, start):
+        begun.append((start, end := begin_flush(file, start)))
+        return end
+
+    monkeypatch.setattr(prepared, "_BEHIND", step)
+    monkeypatch.setattr(prepared, "begin_flush", begin)
+    again = made(tmp_path / "again", 10**9, monkeypatch)
+    assert [start for start, _ in begun] == [0, *(end for _, end in begun[:-1])]
+    assert all(end - start >= step for start, end in begun)
+    assert (again / "images.npy").stat().st_size - begun[-1][1] < step
+    assert (again / "images.npy").read_bytes() == (both[0] / "images.npy").read_bytes()
 
 
 def test_images_that_fit_are_one_file_and_mapped(both, monkeypatch):

@@ -32,7 +32,7 @@ from benchmark.data.imageset import DataFacts, ImageSet
 from benchmark.data.rows import Joined
 from benchmark.data.shards import Stored
 from benchmark.data.telling import counted
-from benchmark.durable import flush, sync_directory, write_json
+from benchmark.durable import begin_flush, flush, sync_directory, write_json
 from benchmark.machine import usable_cores
 
 PREPARED_VERSION = 2
@@ -43,6 +43,8 @@ Written = tuple[npt.NDArray[np.int64], checks.Checks]
 _CHUNK = shards.STEP
 _WINDOW, _WINDOW_BYTES = 64, 64 * 2**20
 """How many decoded chunks may wait to be written, and how many bytes of them."""
+_BEHIND = 32 * 2**20
+"""So many bytes are given to the disk at a time, while further images are decoded."""
 
 
 @dataclass(frozen=True)
@@ -207,8 +209,11 @@ def _write_images(directory: Path, chunks: Iterator[_Chunk], count: int, form: F
         with (directory / name).open("wb") as file:
             shape = (own, form.size, form.size, form.channels)
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            begun = 0
             for chunk in islice(chunks, -(-own // _CHUNK)):
                 file.write(chunk.images.data)
+                if file.tell() - begun >= _BEHIND:
+                    begun = begin_flush(file, begun)
                 found.append(chunk.checks)
                 histogram += chunk.histogram
             flush(file)
