@@ -139,7 +139,7 @@ class Aws:
             like,
             share,
             make=lambda: Pack(self, run, rundir, attempt, data, tasks),
-            add=lambda pack: pack.members.append(member),
+            add=lambda pack: pack.add(member),
         )
         return member
 
@@ -156,7 +156,7 @@ class Aws:
         pack = self._adopted.get(record.name) or Pack(self, run, rundir, attempt, record=record)
         self._adopted[record.name] = pack
         member = Member(run, rundir, attempt, pack, record)
-        pack.members.append(member)
+        pack.add(member)
         return member
 
     def fits(self, run: Run) -> bool:

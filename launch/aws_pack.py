@@ -56,6 +56,13 @@ class Pack(TrainingJob):
         """A run is to stop."""
         self._due = 0.0
 
+    def add(self, member: Member) -> None:
+        """Runs join in the order in which the job will have them; those of a job that there is may come in any."""
+        self.members.append(member)
+        if self.record is not None:
+            turns = [run_id for run_id, _ in self.record.members]
+            self.members.sort(key=lambda each: turns.index(each.run.run_id))
+
     @property
     def open(self) -> list[Member]:
         return [each for each in self.members if each.is_open]
@@ -199,12 +206,11 @@ class Pack(TrainingJob):
         with contextlib.suppress(BrokenFile):  # without a name it has taken nothing
             self._slots.give(self.name)
             self.aws.roll.forget(self.name)
-        begun = any(each is not None for each in self._seconds.values())
-        for number, each in enumerate(self.open):
+        for each in self.open:
             assert failure is not None
             if each.asked:
                 each.end(Failure("stopped", f"stopped before its end: {failure.message}"))
-            elif again is not None or self._is_innocent(failure, number, begun=begun):
+            elif again is not None or self._is_innocent(failure, each):
                 neighbour = Failure("infrastructure", NEIGHBOUR.format(failure.message))
                 each.end(failure if again is not None else neighbour, again or 0.0)
             else:
@@ -213,10 +219,14 @@ class Pack(TrainingJob):
             aws_record.forget(self.rundir, self.record)
         self._phase = "ended"
 
-    def _is_innocent(self, failure: Failure, number: int, *, begun: bool) -> bool:
+    def _is_innocent(self, failure: Failure, member: Member) -> bool:
+        """Of a job's own time limit all are, once a run has ended in it: each minds its own."""
         if failure.kind == "stopped":
             return self.record is not None and aws_record.is_stopped(self.rundir, self.record)
-        return self.said.get("TrainingJobStatus") != "Completed" and begun and number > 0
+        begun = [run_id for run_id, seconds in self._seconds.items() if seconds is not None]
+        if self.said.get("TrainingJobStatus") == "Completed" or not begun:
+            return False
+        return member.run.run_id != begun[-1] or (failure.kind == "timeout" and len(begun) > 1)
 
     def _has_strangers(self) -> bool:
         """Whether a run of the job is open of which we have no handle: it has left the plan, or was not asked for."""

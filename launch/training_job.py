@@ -25,6 +25,8 @@ CHANNELS = f"{HOME}/input/data"
 PACK_VARIABLE = "BENCHMARK_PACK"
 """Tells the program of a job that several runs share it."""
 DAY, HOUR = 24 * 3600, 3600
+LONGEST = 5 * DAY
+"""Of a job that several runs share: what accounts may have at first.  Who allows one run more has more."""
 BEGIN, TURN = 300, 30
 """Seconds that a job which several runs share has beside their own: to begin, and for each of them."""
 SLUG = 20
@@ -209,10 +211,11 @@ def _resources(run: Run, site: Site) -> dict[str, Any]:
 
 
 def _stopping(site: Site, runs: int | None) -> dict[str, int]:
-    """The limit is that of a run; of several that share a job each minds its own, and the job's is beyond them all."""
+    """The limit is that of a run; of several that share a job each minds its own, and the job's is beyond them all, as
+    far as an account may have it."""
     longest = max(1, round(site.time_limit or DAY))
-    if runs is not None and site.time_limit:
-        longest = BEGIN + runs * (longest + TURN)
+    if runs is not None:
+        longest = max(longest, min(BEGIN + runs * (longest + TURN), LONGEST))
     if not site.settings.spot:
         return {"MaxRuntimeInSeconds": longest}
     wait = round(site.settings.max_wait or longest + HOUR)

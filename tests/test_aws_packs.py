@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +181,28 @@ def test_whoever_is_killed_there_is_followed_by_one_who_goes_on_with_all_runs_of
     told, paid = seconds_billed(aws, command)
     assert paid == told
     assert board["cost"]["usd"] == pytest.approx(told * PRICE / 3600)
+
+
+def test_whoever_comes_after_us_knows_whose_turn_it_was_in_a_job_that_died(aws: Aws, tmp_path: Path) -> None:
+    """The plan of now has the runs in another order than the job has."""
+    command = aws.command(matrix="{lr: [0.01, 0.02, 0.03]}", epochs=60, aws="runs_per_job: 3", more="retries: 0")
+    command.environment["BENCHMARK_FAILPOINT"] = f"aws.finished:{tmp_path / 'reached'}"
+    process = command.start("run", "-y")
+    process.communicate(timeout=200)
+    assert process.returncode == -signal.SIGKILL
+    (job,) = aws.jobs()
+    _, second, third = members(command, job["name"])
+    epochs = next(Path(job["directory"]).glob("attempt-1/*/ml/checkpoints")) / second / "events.jsonl"
+    wait_for(lambda: epochs.exists() and len(epochs.read_text().splitlines()) >= 2)
+    os.kill(job["pids"]["algo-1"], signal.SIGKILL)
+    place = command.home / "experiments.yaml"
+    place.write_text(place.read_text().replace("[0.01, 0.02, 0.03]", "[0.03, 0.02, 0.01]"))
+    assert "2 of 3 runs done" in command("run", "-y", code=1)
+    kept = RunDir(rundirs(command)[0].path.parent / third)
+    assert kept.read_result() is not None, "its turn had not come"
+    failure = RunDir(kept.path.parent / second).read_failure()
+    assert failure is not None
+    assert failure.kind == "killed"
 
 
 @pytest.mark.nightly
