@@ -8,10 +8,11 @@ is submitted while no job may begin gathers meanwhile.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from launch.aws_slots import now
 
 QUIET_SECONDS = 1.0
 """Nobody submits for so long who has more to submit at once."""
@@ -34,7 +35,7 @@ class Place(Generic[T]):
 class Gathering(Generic[T]):
     """From several threads."""
 
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = now
     _places: list[Place[T]] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 

@@ -26,6 +26,8 @@ from launch.training_job import Bucket, Owner
 SMALL = 8 << 20
 """Bytes."""
 CODE_SECONDS = 60.0
+PACK = "pack.json"
+"""The list of the runs that share a job."""
 
 
 class Interrupted(Exception):
@@ -83,7 +85,7 @@ class Uploads:
         for run in runs:
             self._put((*place, run.run_id, "run.json"), json.dumps(run.to_json(), ensure_ascii=False).encode())
         listed = {"runs": [run.run_id for run in runs], "time_limit": time_limit}
-        self._put((*place, "pack.json"), json.dumps(listed).encode())
+        self._put((*place, PACK), json.dumps(listed).encode())
         return place
 
     def _files(self, kind: str, name: str, directory: Path) -> tuple[str, ...]:

@@ -4,6 +4,7 @@
     python perf/scale.py --runs 10000
     python perf/scale.py --quota 120                      the quota is 120 for the first third, then as many as wanted
     python perf/scale.py --keep-alive 600                 warm instances instead of spot
+    python perf/scale.py --seconds 60 --places 20 --runs-per-job 18    short runs that share jobs
     python perf/scale.py --runs 60 --places 12 --seconds 200 --guard 1.5
 
 The command is the real one (plan, sweep, launcher, journal, leaderboard) with its usual intervals, and the server is
@@ -32,11 +33,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from launch import aws_record
 from launch.rehearsal import beat
 from launch.rehearsal.beat import Beat
 from launch.rehearsal.client import Rehearsal
 from launch.rehearsal.faults import Faults
-from perf.bounds import EPOCHS, Job, bound
+from perf.bounds import EPOCHS, Job, bound, interrupted_after
 from perf.sides import Figure, Side, finish
 from perf.simulated_run import leave
 
@@ -48,7 +50,8 @@ data: {{source: synthetic, train_size: 120, test_size: 60, classes: 3}}
 defaults: {{model: lenet5, epochs: 5, threads: 1}}
 matrix: {{lr: {{log: [1e-4, 1e-1], n: {rates}}}, seed: {{linear: [0, 4], n: 5}}}}
 launch: {{mode: aws, image: "{image}", profile: false}}
-aws: {{bucket: {bucket}, role: "{role}", concurrency: {places}, spot: {spot}, keep_alive: {keep_alive}}}
+aws: {{bucket: {bucket}, role: "{role}", concurrency: {places}, spot: {spot}, keep_alive: {keep_alive},
+  runs_per_job: {runs_per_job}}}
 """
 LOOK_SECONDS = 0.2
 MOST = 1.1
@@ -89,7 +92,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000, help="a multiple of 5")
     parser.add_argument("--places", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=600.0, help="of training, in the mean")
+    parser.add_argument("--runs-per-job", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=600.0, help="of training a run, in the mean")
     parser.add_argument("--spread", type=float, default=0.5, help="of these, a share up or down")
     parser.add_argument("--startup", type=float, default=120.0)
     parser.add_argument("--spot", type=float, default=0.02, help="the share of jobs that are interrupted")
@@ -118,7 +122,7 @@ def simulate(home: Path, chosen: argparse.Namespace) -> Found:
     faults = Faults(
         throttle=chosen.throttle,
         spot=0.0 if chosen.keep_alive else chosen.spot,
-        spot_after=chosen.seconds / 2,
+        spot_after=interrupted_after(chosen),
         quota={TYPE: chosen.quota} if chosen.quota else {},
     )
     server = Rehearsal(
@@ -128,7 +132,7 @@ def simulate(home: Path, chosen: argparse.Namespace) -> Found:
     with server:
         text = YAML.format(
             rates=chosen.runs // 5, image=IMAGE, bucket=server.bucket, role=server.role, places=chosen.places,
-            spot=str(not chosen.keep_alive).lower(), keep_alive=chosen.keep_alive,
+            spot=str(not chosen.keep_alive).lower(), keep_alive=chosen.keep_alive, runs_per_job=chosen.runs_per_job,
         )  # fmt: skip
         (home / "scale.yaml").write_text(text, encoding="utf-8")
         quota = Quota(server, faults, Beat(place, 0, chosen.speed), third(chosen))
@@ -137,7 +141,8 @@ def simulate(home: Path, chosen: argparse.Namespace) -> Found:
         calls = [each for each in server.counts() if each["by"] == "caller"]
         spent = _cpu(server.pid)
     warm = {each["warm_pool"]["ReusedByJob"] for each in states if "ReusedByJob" in each["warm_pool"]}
-    jobs = [Job.of(each, warm, chosen) for each in states]
+    runs = _runs(home / "results/scale/runs")
+    jobs = [Job.of(each, runs[each["name"]], warm, chosen) for each in states]
     took = json.loads(report.read_text(encoding="utf-8"))
     return Found(
         jobs=jobs,
@@ -157,7 +162,7 @@ def simulate(home: Path, chosen: argparse.Namespace) -> Found:
 
 def third(chosen: argparse.Namespace) -> float:
     """Seconds after which a quota is lifted: a third of what all places together would need, without it."""
-    return float(chosen.runs * (chosen.startup + chosen.seconds) / chosen.places / 3)
+    return float(chosen.runs * (chosen.startup / chosen.runs_per_job + chosen.seconds) / chosen.places / 3)
 
 
 class Quota:
@@ -202,7 +207,7 @@ def figures(found: Found, chosen: argparse.Namespace) -> list[Figure]:
     def side(name: str, value: float) -> Side:
         return Side(name, (value,))
 
-    return [
+    figures = [
         Figure(f"makespan of {what}", "times the bound", side("ours", found.seconds / found.bound), most=chosen.guard),
         Figure("makespan", "simulated s", side("ours", found.seconds), side("bound", found.bound)),
         Figure("calls to SageMaker", "a run", side("ours", found.of("sagemaker") / runs), most=CALLS),
@@ -210,6 +215,20 @@ def figures(found: Found, chosen: argparse.Namespace) -> list[Figure]:
         Figure("processor of the command", "s a run", side("ours", found.cpu / runs)),
         Figure("memory of the command", "MB", side("ours", found.memory / 1e6)),
     ]
+    if chosen.runs_per_job > 1:
+        took, alone = (sum(times) / runs for times in ((j.seconds for j in found.jobs), (j.alone for j in found.jobs)))
+        figures.append(Figure("time of instances", "simulated s a run", side("ours", took), side("a job each", alone)))
+    return figures
+
+
+def _runs(directory: Path) -> dict[str, list[str]]:
+    """The name of a job -> the ids of the runs in it, from what the command keeps of each attempt."""
+    found: dict[str, list[str]] = {}
+    for path in directory.glob(f"*/attempts/*/{aws_record.FILE}"):
+        record = aws_record.Record.read(path.parent)
+        assert record is not None
+        found[record.name] = [run_id for run_id, _ in record.members] or [path.parents[2].name]
+    return found
 
 
 def _run(

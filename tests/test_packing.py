@@ -21,10 +21,10 @@ from benchmark.preparing import at_a_time, settings
 from benchmark.prices import Prices
 from benchmark.run import DataSpec, Run
 from benchmark.training import pack
-from launch import aws_member, aws_results
+from launch import aws_member, aws_results, aws_uploads
 from launch.aws_gathering import QUIET_SECONDS, Gathering
 from launch.aws_log import Own
-from launch.training_job import BEGIN, PACK_VARIABLE, TURN
+from launch.training_job import BEGIN, DAY, PACK_VARIABLE, TURN
 from tests.aws_model import problems
 from tests.test_budget import forecast
 from tests.test_forecast import result
@@ -202,8 +202,16 @@ def test_the_request_of_a_shared_job_is_one_that_the_service_takes_with_a_limit_
     assert found["StoppingCondition"]["MaxRuntimeInSeconds"] == BEGIN + 12 * (90 + TURN)
 
 
+@pytest.mark.parametrize(("runs", "seconds"), [(1, BEGIN + DAY + TURN), (3, BEGIN + 3 * (DAY + TURN)), (12, 5 * DAY)])
+def test_without_a_limit_each_has_a_day_as_it_would_alone_but_no_job_more_than_accounts_may_have(
+    runs: int, seconds: int
+) -> None:
+    assert CASES["plain"].request(runs=runs)["StoppingCondition"]["MaxRuntimeInSeconds"] == seconds
+
+
 def test_who_writes_and_who_reads_agree_on_the_names() -> None:
-    assert (pack.VARIABLE, pack.ENDED, pack.SECONDS) == (PACK_VARIABLE, aws_member.OUTPUTS, aws_results.SECONDS)
+    assert (pack.VARIABLE, pack.LIST) == (PACK_VARIABLE, aws_uploads.PACK)
+    assert (pack.ENDED, pack.SECONDS) == (aws_member.OUTPUTS, aws_results.SECONDS)
     assert pack.LOG in aws_results.BESIDE
     assert pack.SECONDS in aws_results.BESIDE
 

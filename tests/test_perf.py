@@ -50,7 +50,7 @@ def test_joblib_and_fresh_processes_are_beside_our_runs(tmp_path):
 
 
 def test_runs_of_unequal_length_leave_no_worker_alone_for_long(tmp_path):
-    (figure,) = perf("unequal.py", tmp_path, "--runs", "8", "--rounds", "1", "--guard", "0.5")
+    figure, _ = perf("unequal.py", tmp_path, "--runs", "8", "--rounds", "1", "--guard", "0.5")
     assert 0.5 < figure.ratio <= 1.01
 
 
@@ -85,6 +85,17 @@ def test_many_training_jobs_follow_one_another_without_a_pause_and_with_few_call
     assert requests < 35
     assert cpu < 1
     assert memory < 1500
+
+
+def test_short_runs_that_share_jobs_pay_few_start_ups(tmp_path):
+    small = ["--runs", "60", "--places", "4", "--seconds", "40", "--startup", "60", "--runs-per-job", "5"]
+    figures = perf("scale.py", tmp_path, *small, "--spot", "0.3", "--speed", "60", "--guard", "1.6")
+    makespan, _, calls, requests, cpu, _, instances = figures
+    assert 1 <= makespan.ours.median < 1.6
+    assert calls.ours.median < 6, "most calls are about jobs, and there are 12"
+    assert requests.ours.median < 35
+    assert cpu.ours.median < 1
+    assert instances.ratio > 1.4, "52 seconds of 100, beside what interruptions cost"
 
 
 def test_the_runner_keeps_what_a_benchmark_finds_and_knows_their_names(tmp_path):

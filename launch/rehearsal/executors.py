@@ -32,8 +32,8 @@ class Settings:
             else the job fails when it downloads.
         speed: seconds of the jobs' clock in a real one.
         seconds: so long a simulated job takes whose environment has no ``REHEARSAL_SECONDS``.
-        spread: by this share at most a simulated job takes longer or shorter, as its name has it.
-        leaves: a run directory whose epochs and outputs simulated jobs leave behind as theirs.
+        spread: by this share at most a simulated run takes longer or shorter, as its id has it, or the job's name.
+        leaves: a run directory whose epochs and outputs simulated jobs leave behind as those of their runs.
         tick_seconds: real ones, between two looks at the hosts of a job.
         beat: a file of :mod:`launch.rehearsal.beat`, whose first place is the server's.
         count_calls: calls are too many to be kept, and only counted.
@@ -92,8 +92,8 @@ class Executor(Protocol):
 
     interface: str
     """The name of their network interface."""
-    reads: bool
-    """Whether hosts read their channels; else these are not fetched."""
+    channels: Sequence[str] | None
+    """Those that hosts read; others are not fetched.  ``None``: all."""
 
     def check(self) -> None:
         """Raises ``OSError`` with a remedy where this machine cannot run hosts so."""

@@ -22,7 +22,7 @@ class Containers:
     """Starts containers, and removes them."""
 
     interface = "eth0"
-    reads = True
+    channels = None
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._directory, self._image = str(settings.directory), settings.image

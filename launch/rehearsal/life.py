@@ -104,7 +104,7 @@ class _Life:
         trees = tuple(Tree(job, number + 1, place / f"algo-{number + 1}") for number in range(job.count))
         for each in trees:
             each.make(services.executor.interface)
-            each.fetch(services.storage, channels=services.executor.reads)
+            each.fetch(services.storage, services.executor.channels)
         return trees
 
     def _train(self, trees: tuple[Tree, ...]) -> Ending:

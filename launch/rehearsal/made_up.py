@@ -1,19 +1,26 @@
-"""What a simulated job leaves behind: the files of a given run directory, as if it had made them itself.
+"""What a simulated job leaves behind: the files of a given run directory, as if its runs had made them themselves.
 
-Its epochs come one after the other, evenly over the job's time, with the times of the jobs' clock; the rest comes at
-the end, ``result.json`` with the id of the run that the job is tagged with.
+A run's epochs come one after the other, evenly over its time, with the times of the jobs' clock; the rest comes at its
+end, ``result.json`` with its id.  Runs that share a job take turns, and each leaves what the program of such a job
+(``benchmark.training.pack``) has it leave, there where that does.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import math
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from launch.aws_member import OUTPUTS as ENDED
+from launch.aws_results import SECONDS
 from launch.rehearsal.tree import Tree
 
-EVENTS = "events.jsonl"
-RUN_TAG = "torch-image-benchmark:run"
+EVENTS, LOG = "events.jsonl", "log.txt"
 OUTPUTS = ("predictions.npz", "evaluation.json", "profile.json")
 MODEL = "model.safetensors"
 
@@ -28,44 +35,126 @@ class MadeUp:
         self.files = {name: (directory / name).read_bytes() for name in OUTPUTS if (directory / name).exists()}
         self.model = (directory / MODEL).read_bytes()
 
-    def of(self, tree: Tree, seconds: float) -> Outputs:
-        """Those of one attempt at a job that takes so many seconds in all."""
-        return Outputs(self, tree, seconds)
+    def of(self, tree: Tree, seconds: Mapping[str, float], *, shared: bool) -> Outputs:
+        """Those of one attempt at a job whose runs take so many seconds; whether they share it as a pack does."""
+        kind = _Shared if shared else _Alone
+        return Outputs([kind(self, tree, run_id, each) for run_id, each in seconds.items()])
 
 
 class Outputs:
     """What the first host of an attempt writes."""
 
-    def __init__(self, made_up: MadeUp, tree: Tree, seconds: float) -> None:
-        self._made_up, self._tree, self._seconds, self._ended = made_up, tree, seconds, False
-        self._events = tree.checkpoints / EVENTS
-        self._written = self._events.read_bytes().count(b"\n") if self._events.exists() else 0
-        tree.log.write_text(f"goes on after epoch {self._written}\n", encoding="utf-8")
+    def __init__(self, parts: list[_Part]) -> None:
+        self._parts = parts
+
+    @property
+    def seconds(self) -> float:
+        """Of all runs."""
+        return sum(each.seconds for each in self._parts)
 
     @property
     def done(self) -> float:
-        """Seconds of work in the epochs that are there."""
-        return self._seconds * self._written / len(self._made_up.epochs)
+        """Seconds of work in what is there."""
+        return sum(each.done for each in self._parts)
 
     def write(self, left: float, now: float) -> None:
         """What is there by now, ``left`` seconds before the end; ``now`` is in seconds since the epoch."""
-        count = len(self._made_up.epochs)
-        due = min(count, int((1 - left / self._seconds) * count))
+        ran = self.seconds - left if left > 0 else math.inf
+        for each in self._parts:
+            if ran < 0:
+                return
+            each.write(min(ran, each.seconds), now)
+            ran -= each.seconds
+
+
+@dataclass
+class _Part:
+    """One run of a job."""
+
+    made_up: MadeUp
+    tree: Tree
+    run_id: str
+    seconds: float
+    _written: int = field(init=False)
+    _ended: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        events = self.checkpoints / EVENTS
+        self._written = events.read_bytes().count(b"\n") if events.exists() else 0
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.tree.checkpoints
+
+    @property
+    def done(self) -> float:
+        return self.seconds * self._written / len(self.made_up.epochs)
+
+    def write(self, ran: float, now: float) -> None:
+        """What is there after the first ``ran`` seconds."""
+        if self._ended:
+            return
+        count = len(self.made_up.epochs)
+        due = min(count, int(ran / self.seconds * count))
         if due > self._written:
-            with self._events.open("a", encoding="utf-8") as file:
-                for epoch in self._made_up.epochs[self._written : due]:
+            with (self.checkpoints / EVENTS).open("a", encoding="utf-8") as file:
+                for epoch in self.made_up.epochs[self._written : due]:
                     file.write(json.dumps({**epoch, "time": now}) + "\n")
             self._written = due
-        if left <= 0 and not self._ended:
+        if ran >= self.seconds:
             self._ended = True
-            self._finish(now)
+            self.finish(now)
 
-    def _finish(self, now: float) -> None:
-        data = self._tree.ml / "output/data"
-        for name, content in self._made_up.files.items():
-            (data / name).write_bytes(content)
-        tags = {each["Key"]: each["Value"] for each in self._tree.job.request.get("Tags", ())}
-        times = {"started": now - self._seconds, "finished": now}
-        result = {**self._made_up.result, **times, "run_id": tags.get(RUN_TAG, "")}
-        (data / "result.json").write_text(json.dumps(result), encoding="utf-8")
-        (self._tree.ml / "model" / MODEL).write_bytes(self._made_up.model)
+    def finish(self, now: float) -> None:
+        raise NotImplementedError
+
+    def documents(self, now: float) -> dict[str, bytes]:
+        """Name -> content of its outputs."""
+        times = {"started": now - self.seconds, "finished": now}
+        result = {**self.made_up.result, **times, "run_id": self.run_id}
+        return {**self.made_up.files, "result.json": json.dumps(result).encode()}
+
+
+class _Alone(_Part):
+    def finish(self, now: float) -> None:
+        for name, content in self.documents(now).items():
+            (self.tree.ml / "output/data" / name).write_bytes(content)
+        (self.tree.ml / "model" / MODEL).write_bytes(self.made_up.model)
+
+
+class _Shared(_Part):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._ended = (self.checkpoints / ENDED).exists()
+
+    @property
+    def checkpoints(self) -> Path:
+        return super().checkpoints / self.run_id
+
+    @property
+    def done(self) -> float:
+        return self.seconds if self._ended else super().done
+
+    def write(self, ran: float, now: float) -> None:
+        self.checkpoints.mkdir(exist_ok=True)
+        if not (self.checkpoints / SECONDS).exists():
+            self._put(SECONDS, b"0.0")
+        super().write(ran, now)
+
+    def finish(self, now: float) -> None:
+        spent = json.dumps(self.seconds).encode()
+        self._put(SECONDS, spent)
+        left = {**self.documents(now), MODEL: self.made_up.model, LOG: b"simulated\n", SECONDS: spent}
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for name, content in left.items():
+                about = tarfile.TarInfo(name)
+                about.size = len(content)
+                tar.addfile(about, io.BytesIO(content))
+        self._put(ENDED, packed.getvalue())
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Whole: what lies here is mirrored to S3 meanwhile."""
+        fresh = self.tree.directory / f"{self.run_id}-{name}"
+        fresh.write_bytes(content)
+        fresh.replace(self.checkpoints / name)

@@ -34,7 +34,7 @@ class Namespaces:
     """Starts hosts of their own namespaces."""
 
     interface = "lo"
-    reads = True
+    channels = None
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings

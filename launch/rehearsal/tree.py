@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,14 +68,15 @@ class Tree:
         self._write("resourceconfig", self._resources(interface))
         self._write("inputdataconfig", {each["ChannelName"]: self._described(each) for each in _channels(self.job)})
 
-    def fetch(self, storage: Storage, *, channels: bool = True) -> None:
-        """The ``channels``, if they are wanted, and the checkpoints of earlier attempts.
+    def fetch(self, storage: Storage, channels: Sequence[str] | None = None) -> None:
+        """The ``channels``, by default all, and the checkpoints of earlier attempts.
 
         Raises:
             ClientFault: a channel has no objects, or the checkpoints no bucket.
         """
-        for each in _channels(self.job) if channels else ():
-            self._fetch(each, storage)
+        for each in _channels(self.job):
+            if channels is None or each["ChannelName"] in channels:
+                self._fetch(each, storage)
         if "CheckpointConfig" in self.job.request:
             self._restore(self.job.request["CheckpointConfig"]["S3Uri"].rstrip("/") + "/", storage)
 
