@@ -24,7 +24,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "start-up": Benchmark("startup.py"),
-    "overhead": Benchmark("overhead.py", ("--guard", "20")),
+    "overhead": Benchmark("overhead.py", ("--guard", "12")),
     "unequal": Benchmark("unequal.py", ("--guard", "0.9")),
     "packing": Benchmark("packing.py"),
     "training": Benchmark("training.py", ("--guard", "0.6")),
@@ -34,7 +34,7 @@ BENCHMARKS = {
     "evaluation": Benchmark("evaluation.py", ("--guard", "0.15")),
     "memory": Benchmark("memory.py"),
     "larger-than-memory": Benchmark("larger_than_memory.py"),
-    "preparing": Benchmark("preparing.py", ("--guard", "0.7")),
+    "preparing": Benchmark("preparing.py", ("--guard", "0.3")),
     "metrics": Benchmark("metrics.py"),
     "publishing": Benchmark("publishing.py", ("--guard", "4")),
     "report": Benchmark("report.py", ("--guard", "1.5")),

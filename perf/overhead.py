@@ -35,7 +35,7 @@ from launch.fast_local import ALLOCATOR
 from perf.rounds import ROOT
 from perf.sides import RATIO_GUARD, Figure, Side, finish, parser
 
-MOST_SECONDS, LEAST_RATIO, FIRST_RUN_SECONDS, LEAST_TINY = 0.5, 30.0, 10.0, 20.0
+MOST_SECONDS, LEAST_RATIO, FIRST_RUN_SECONDS, LEAST_TINY = 0.3, 50.0, 8.0, 20.0
 SPEC = DataSpec("synthetic", train_size=2000, test_size=1000)
 YAML = """name: {name}
 data: {{source: synthetic, train_size: 2000, test_size: 1000}}

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from perf.benchmarks import HERE, KEPT, text
-from perf.sides import Figure, short
+from perf.sides import Figure, short, where
 
 PAGE = HERE.parent / "docs" / "performance.md"
 PLACE = re.compile(r"^\{\{([a-z-]+)\}\}$", re.MULTILINE)
 HEAD = ("| | unit | ours | the other side | ratio | limit | n |", "|---|---|---|---|---|---|---|")
-VERSIONS = ("python", "torch", "torchvision", "timm", "mlflow", "numpy", "scikit-learn")
 
 
 def written() -> str:
@@ -31,7 +28,7 @@ def section(name: str) -> str:
         return f"{told(text(name))}\n\nNot measured."
     document = json.loads(path.read_text(encoding="utf-8"))
     rows = [row(Figure.of(each)) for each in document["figures"]]
-    return "\n".join([told(text(name)), "", *HEAD, *rows, "", machine(document["date"], document["machine"])])
+    return "\n".join([told(text(name)), "", *HEAD, *rows, "", where(document["date"], document["machine"])])
 
 
 def told(docstring: str) -> str:
@@ -67,12 +64,6 @@ def limit(figure: Figure) -> str:
     demands = [f"{sign} {short(figure.most)}"] if figure.most is not None else []
     demands += [f"ratio ≥ {short(figure.least)}"] if figure.least is not None else []
     return ", ".join(demands or ["–"]) + ("" if figure.kept else " *not reached*")
-
-
-def machine(date: str, facts: Mapping[str, Any]) -> str:
-    """Where and when, and how busy the machine was."""
-    versions = ", ".join(f"{name} {facts[name]}" for name in VERSIONS)
-    return f"{date}, {facts['cores']} cores of {facts['cpu']}, load {facts['load']} at the end; {versions}."
 
 
 def _block(paragraph: str) -> str:

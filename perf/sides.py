@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 LIBRARIES = ("torch", "torchvision", "timm", "mlflow", "numpy", "scikit-learn")
+VERSIONS = ("python", *LIBRARIES)
 
 
 @dataclass(frozen=True)
@@ -135,20 +136,24 @@ def finish(
     """Prints the figures and keeps them in ``path``.
 
     Args:
-        guard: where other programs run meanwhile, only ratios that are smaller count as failures.
+        guard: where other programs run meanwhile, only ratios that are smaller count as failures, of those that have a
+            limit, if any has one.
         times: limits count so many times as wide (:meth:`Figure.is_within`).
 
     Returns:
         The exit code: 1 where a limit is not kept.
     """
     for each in figures:
-        print(each.line, flush=True)
+        print(each.line)
+    date, facts = time.strftime("%Y-%m-%d"), machine()
+    print(where(date, facts), flush=True)
     if path is not None:
-        document = {"benchmark": benchmark, "date": time.strftime("%Y-%m-%d"), "machine": machine()}
+        document = {"benchmark": benchmark, "date": date, "machine": facts}
         document["figures"] = [asdict(each) for each in figures]
         path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if guard is not None:
-        return int(any(each.ratio is not None and each.ratio < guard for each in figures))
+        guarded = [each for each in figures if each.least is not None] or figures
+        return int(any(each.ratio is not None and each.ratio < guard for each in guarded))
     return int(not all(each.is_within(times) for each in figures))
 
 
@@ -161,6 +166,12 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name).partition("+")[0] for name in LIBRARIES},
     }
+
+
+def where(date: str, facts: Mapping[str, Any]) -> str:
+    """When and on what machine, and how busy it was."""
+    versions = ", ".join(f"{name} {facts[name]}" for name in VERSIONS)
+    return f"{date}, {facts['cores']} cores of {facts['cpu']}, load {facts['load']} at the end; {versions}."
 
 
 def short(value: float) -> str:

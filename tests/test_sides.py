@@ -36,16 +36,18 @@ def test_of_what_is_better_the_higher_it_is_the_limit_is_a_least_one() -> None:
 def test_figures_come_back_from_their_file_with_machine_and_versions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figures = [Figure("x", "s", QUICK, SLOW, least=9.0), Figure("y", "MB", QUICK)]
+    figures = [Figure("x", "s", QUICK, SLOW, least=9.0), Figure("y", "MB", QUICK), Figure("z", "s", QUICK, QUICK)]
     assert finish("some", figures, tmp_path / "кот #1.json") == 1
     assert finish("some", figures, None, guard=4.0) == 0
     assert finish("some", figures, None, guard=6.0) == 1
+    assert finish("some", figures[1:], None, guard=1.1) == 1, "where no ratio has a limit all are guarded"
     document = json.loads((tmp_path / "кот #1.json").read_text())
     assert [Figure.of(each) for each in document["figures"]] == figures
     assert {"cpu", "cores", "load", "python", "torch"} <= document["machine"].keys()
-    assert "x: ours 2 (1 to 4), theirs 10 (10 to 10); ratio 5 [limit 9] (s, n = 3)  NOT KEPT" in (
-        capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert "x: ours 2 (1 to 4), theirs 10 (10 to 10); ratio 5 [limit 9] (s, n = 3)  NOT KEPT" in said
+    assert f"cores of {document['machine']['cpu']}, load " in said
+    assert f"torch {document['machine']['torch']}, " in said
 
 
 def test_numbers_have_the_digits_that_mean_something() -> None:
