@@ -133,11 +133,15 @@ class Progress:
 
     def seconds_left(self, now: float) -> float | None:
         """Until the last run ends; ``None`` where nothing is known.  A run about which nothing is known takes as long
-        as the mean of the others."""
+        as the mean of the others.  Of runs that share jobs more are submitted than work at a time: beyond these, who
+        has no epoch yet waits for its turn."""
         waiting = [] if self.stopping else [self._forecasts[run_id] for run_id in self._waiting]
         if not self.stopping and len(waiting) + len(self.running) < self.left:
             return None
-        active = [(now - each.started, each.seconds_left(now)) for each in self.running.values()]
+        submitted = sorted(self.running.values(), key=lambda each: each.last is None)
+        queued = [each for each in submitted[self.workers :] if each.last is None]
+        active = [(now - each.started, each.seconds_left(now)) for each in submitted[: len(submitted) - len(queued)]]
+        waiting = [*(each.expected for each in queued), *waiting]
         known = [each for each in waiting if each is not None] + self._took
         known += [elapsed + left for elapsed, left in active if left is not None]
         if not known:
@@ -160,6 +164,7 @@ class Progress:
 
     def _end(self, event: Ended, now: float) -> None:
         run_id = event.run.run_id
+        shared = len(self.running) > self.workers  # then it may have waited for its turn in a job
         running = self.running.pop(run_id, None)
         if event.retry:
             self._waiting[run_id] = event.run
@@ -168,7 +173,8 @@ class Progress:
         self._waiting.pop(run_id, None)
         if isinstance(event.outcome, Result):
             self.done += 1
-            self._took += [now - running.started] if running else []
+            own = event.outcome.finished - event.outcome.started
+            self._took += [own if shared else now - running.started] if running else []
             self._consider(event.outcome, self.names[run_id])
         elif event.outcome.kind == "pruned":
             self.pruned += 1

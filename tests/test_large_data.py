@@ -19,12 +19,13 @@ from benchmark.durable import begin_flush
 from benchmark.machine import total_memory
 from benchmark.run import DataSpec, Run
 from benchmark.training import streamed
-from benchmark.training.data import Normalize, batches, epoch_order, load
+from benchmark.training.data import Normalize, batches, epoch_order, load, raw_batches
 from benchmark.training.diverged import Diverged
 from benchmark.training.failures import describe_failure
 from benchmark.training.loop import train
 from benchmark.training.outset import make_model
-from benchmark.training.streamed import StreamedImages
+from benchmark.training.share import Share
+from benchmark.training.streamed import OpenFiles, StreamedImages
 
 ROOT = Path(__file__).parents[1]
 
@@ -120,6 +121,26 @@ def test_batches_are_the_same_bits(both, batch_size, monkeypatch):
                 assert torch.equal(labels, other_labels)
                 assert images.stride() == others.stride()
     assert readers() == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_each_of_several_processes_reads_its_part_of_an_epoch_and_nothing_else(both, size, monkeypatch):
+    """So does each host, whose processes have the whole data before them."""
+    read, fill = [], OpenFiles.fill
+
+    def noted(files, images, rows):
+        read[-1].extend(rows)
+        fill(files, images, rows)
+
+    monkeypatch.setattr(OpenFiles, "fill", noted)
+    train = load(both[1]).train
+    order = epoch_order(len(train), 0, 1)
+    for rank in range(size):
+        read.append([])
+        part = raw_batches(train, 32, order=order, share=lambda whole, rank=rank: Share.of(whole, rank, size).seen)
+        assert sum(len(labels) for _, labels in part) == len(read[rank])
+    assert sorted(np.concatenate(read).tolist()) == list(range(len(train)))
+    assert max(map(len, read)) - min(map(len, read)) <= -(-len(train) // 32)
 
 
 def test_training_ends_with_the_same_bits(both, monkeypatch):

@@ -111,6 +111,25 @@ def test_the_sweep_takes_what_its_workers_need_for_what_is_left() -> None:
     assert (sweep.done, sweep.failed, sweep.left) == (1, 0, 5)
 
 
+def test_what_is_submitted_beyond_those_that_work_waits_for_its_turn_in_a_shared_job() -> None:
+    sweep = progress(expected=100.0, workers=2)
+    for run in RUNS:
+        sweep.apply(Started(run, 1, adopted=False), NOON)
+    assert sweep.seconds_left(NOON + 1) == pytest.approx(300, abs=2), "six runs, two at a time"
+    for number, run in enumerate(RUNS[:3]):
+        sweep.apply(EpochDone(run, event(1, NOON + 10 * number)), NOON + 10 * number)
+        sweep.apply(EpochDone(run, event(2, NOON + 10 * number + 10)), NOON + 10 * number + 10)
+    assert sweep.seconds_left(NOON + 30) == pytest.approx(80 + 200, abs=31), "three have begun and go on"
+
+
+def test_of_a_run_that_waited_in_a_shared_job_counts_what_it_took_itself() -> None:
+    sweep = progress(expected=None, workers=1)
+    for run in RUNS[:3]:
+        sweep.apply(Started(run, 1, adopted=False), NOON)
+    sweep.apply(Ended(RUNS[0], result(RUNS[0], 0.5), False, LOG), NOON + 1000)
+    assert sweep.seconds_left(NOON + 1000) == pytest.approx(4 * 15)
+
+
 def test_without_a_forecast_a_run_takes_as_long_as_the_others() -> None:
     sweep = progress(expected=None)
     assert sweep.seconds_left(NOON) is None
