@@ -1,8 +1,8 @@
 """The jobs to be that runs gather in: which one a run joins, and which of them may begin.
 
-A job that has not begun takes runs like those that it has, until it is full.  It begins when it is its turn, there is
-room for another job, and nothing more was submitted for a moment.  So what is submitted at once shares jobs, and what
-is submitted while no job may begin gathers meanwhile.
+A job that has not begun takes runs like those that it has, until it is full.  It begins when there is room for another
+job and it is full, or it is its turn and nothing more was submitted for a moment.  So what is submitted at once shares
+jobs, and what is submitted while no job may begin gathers meanwhile.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ class Place(Generic[T]):
     taken: float
     joined: float
 
+    @property
+    def is_full(self) -> bool:
+        return self.taken > 1 - ROUNDING
+
 
 @dataclass
 class Gathering(Generic[T]):
@@ -53,11 +57,13 @@ class Gathering(Generic[T]):
             add(place.job)
             return place.job
 
-    def is_first(self, job: T) -> bool:
-        """Whether it is this job's turn, in its line."""
+    def may_begin(self, job: T) -> bool:
+        """Whether it is full, or it is its turn in its line."""
         with self._lock:
             place = self._place(job)
-            return place is not None and next(each for each in self._places if each.line == place.line) is place
+            if place is None:
+                return False
+            return place.is_full or next(each for each in self._places if each.line == place.line) is place
 
     def close(self, job: T, since: float) -> bool:
         """Takes a job out whose turn it is ``since`` then, if it is full or nothing more comes; whether it did."""
@@ -66,7 +72,7 @@ class Gathering(Generic[T]):
             if place is None:
                 return True
             quiet = self.clock() - max(place.joined, since) >= QUIET_SECONDS
-            if quiet or place.taken > 1 - ROUNDING:
+            if quiet or place.is_full:
                 self.leave(job)
                 return True
             return False

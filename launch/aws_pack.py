@@ -82,7 +82,7 @@ class Pack(TrainingJob):
         if not self.open:
             return self._end(None)
         if self._turn is None:
-            if not (self.aws.gathering.is_first(self) and self._slots.take(self.name)):
+            if not (self.aws.gathering.may_begin(self) and self._slots.take(self.name)):
                 return self._wait(LOOK_SECONDS)
             self._turn = time.monotonic()
         if self.aws.gathering.close(self, self._turn):

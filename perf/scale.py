@@ -186,6 +186,11 @@ def tell(found: Found, places: int) -> None:
         f"{runs:,} results of {len(found.jobs):,} jobs, {again} interruptions, {warm:,} warm starts, {places} at once"
     )
     print(f"{found.seconds:,.0f} simulated seconds in {found.wall:,.0f}; the bound is {found.bound:,.0f}")
+    first, last = (find(each.created for each in found.jobs) for find in (min, max))
+    ended = max(each.created + each.seconds for each in found.jobs)
+    print(
+        f"the last job was created {last - first:,.0f} s after the first; all had ended {ended - first:,.0f} s after it"
+    )
     print(
         "calls: " + ", ".join(f"{name} {count / runs:.2f}" for (_, name), count in found.calls.most_common()) + " a run"
     )

@@ -170,10 +170,15 @@ def test_a_job_takes_what_is_like_it_until_it_is_full() -> None:
 def test_jobs_begin_in_their_order_in_a_line_of_each_kind() -> None:
     crowd = Crowd()
     first, second, other = crowd.join("a"), crowd.join("b", like="y"), crowd.join("c", line="c5", like="z")
-    assert [crowd.gathering.is_first(each) for each in (first, second, other)] == [True, False, True]
+    assert [crowd.gathering.may_begin(each) for each in (first, second, other)] == [True, False, True]
+    crowd.join("d", like="y")
+    assert crowd.gathering.may_begin(second), "it is full"
+    last = crowd.join("e", like="y")
+    crowd.gathering.leave(second)
+    assert not crowd.gathering.may_begin(last)
     crowd.gathering.leave(first)
-    assert crowd.gathering.is_first(second)
-    assert not crowd.gathering.is_first(first)
+    assert crowd.gathering.may_begin(last)
+    assert not crowd.gathering.may_begin(first)
 
 
 def test_a_job_begins_when_it_is_full_or_nothing_more_came_for_a_moment_since_it_might() -> None:

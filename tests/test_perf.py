@@ -110,7 +110,8 @@ def test_the_runner_keeps_what_a_benchmark_finds_and_knows_their_names(tmp_path)
     perfs("start-up", "--out", str(tmp_path / "кот #1"))
     figures = [Figure.of(each) for each in json.loads((tmp_path / "кот #1" / "start-up.json").read_text())["figures"]]
     assert "import torch" in {figure.other.name for figure in figures if figure.other}
-    assert all(figure.ratio > 1 for figure in figures if figure.other and "10,000" not in figure.what)
+    limited = [each for each in figures if each.other and each.most and "10,000" not in each.what]
+    assert all(figure.ratio > 1 for figure in limited)
 
 
 def test_the_gpu_s_script_runs_on_a_cpu(tmp_path):
