@@ -75,8 +75,10 @@ def to_read(path: Path) -> Iterator[sqlite3.Connection]:
         try:
             database = _connected(f"{place.absolute().as_uri()}?mode=ro")
             stack.callback(database.close)
+            # In this order: who makes it meanwhile may come between the two.
+            tables = database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
             version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0 and not database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+            if version == 0 and not tables:
                 database = _connected(":memory:")  # a sweep is about to begin
                 stack.callback(database.close)
                 _make(database, path)

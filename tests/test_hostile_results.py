@@ -219,6 +219,26 @@ def test_what_is_only_in_the_writers_log_is_seen_and_an_empty_file_is_an_empty_j
     writer.close()
 
 
+def test_a_journal_that_is_made_while_it_is_looked_at_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two commands begin at once: the tables come between the reader's first statement and its second."""
+    sqlite3.connect(tmp_path / "journal.db").close()
+
+    class Looking(sqlite3.Connection):
+        def execute(self, *words: object) -> sqlite3.Cursor:
+            found = super().execute(*words)  # type: ignore[arg-type]
+            if "PRAGMA user_version" in words or "SELECT COUNT(*) FROM sqlite_master" in words:
+                monkeypatch.undo()
+                answer = found.fetchone()
+                Journal(tmp_path).close()
+                found = super().execute("SELECT ?", answer)
+            return found
+
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *words, **keys: real(*words, **keys, factory=Looking))
+    with Journal.read(tmp_path) as journal:
+        assert journal.outcomes() == {}
+
+
 LOOK = """
 import os, sys
 from pathlib import Path
