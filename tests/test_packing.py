@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -19,11 +20,13 @@ from benchmark.packing import LONGEST_SECONDS, MOST_RUNS, STARTUP_SHARE, Packing
 from benchmark.paying import expected
 from benchmark.preparing import at_a_time, settings
 from benchmark.prices import Prices
+from benchmark.records import Failure, FailureKind
 from benchmark.run import DataSpec, Run
 from benchmark.training import pack
 from launch import aws_member, aws_results, aws_uploads
 from launch.aws_gathering import QUIET_SECONDS, Gathering
 from launch.aws_log import Own
+from launch.aws_pack import Pack
 from launch.training_job import BEGIN, DAY, PACK_VARIABLE, TURN
 from tests.aws_model import problems
 from tests.test_budget import forecast
@@ -212,6 +215,27 @@ def test_without_a_limit_each_has_a_day_as_it_would_alone_but_no_job_more_than_a
     runs: int, seconds: int
 ) -> None:
     assert CASES["plain"].request(runs=runs)["StoppingCondition"]["MaxRuntimeInSeconds"] == seconds
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "seconds", "innocent"),
+    [
+        ("killed", "Failed", {"a": 9.0, "b": 3.0, "c": None}, "ac"),
+        ("killed", "Failed", {"a": None, "b": None, "c": None}, ""),
+        ("error", "Completed", {"a": 9.0, "b": 3.0, "c": None}, ""),
+        ("timeout", "Stopped", {"a": 9.0, "b": 3.0, "c": None}, "abc"),
+        ("timeout", "Stopped", {"a": 9.0, "b": None, "c": None}, "bc"),
+    ],
+    ids=["under way", "none has begun", "all were had", "the job's limit", "the job's limit, in its first run"],
+)
+def test_who_was_under_way_pays_for_a_job_that_died(
+    kind: FailureKind, status: str, seconds: dict[str, float | None], innocent: str
+) -> None:
+    """What the job keeps of each run in their order, and its status, are all that counts."""
+    job = SimpleNamespace(_seconds=seconds, said={"TrainingJobStatus": status})
+    runs = {name: SimpleNamespace(run=SimpleNamespace(run_id=name)) for name in seconds}
+    found = [name for name, each in runs.items() if Pack._is_innocent(job, Failure(kind, "it died"), each)]  # type: ignore[arg-type]
+    assert "".join(found) == innocent
 
 
 def test_who_writes_and_who_reads_agree_on_the_names() -> None:

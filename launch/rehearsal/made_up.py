@@ -37,7 +37,7 @@ class MadeUp:
 
     def of(self, tree: Tree, seconds: Mapping[str, float], *, shared: bool) -> Outputs:
         """Those of one attempt at a job whose runs take so many seconds; whether they share it as a pack does."""
-        kind = _Shared if shared else _Alone
+        kind = _SharedPart if shared else _Part
         return Outputs([kind(self, tree, run_id, each) for run_id, each in seconds.items()])
 
 
@@ -69,7 +69,7 @@ class Outputs:
 
 @dataclass
 class _Part:
-    """One run of a job."""
+    """The one run of a job."""
 
     made_up: MadeUp
     tree: Tree
@@ -106,7 +106,10 @@ class _Part:
             self.finish(now)
 
     def finish(self, now: float) -> None:
-        raise NotImplementedError
+        """Puts everything there."""
+        for name, content in self.documents(now).items():
+            (self.tree.ml / "output/data" / name).write_bytes(content)
+        (self.tree.ml / "model" / MODEL).write_bytes(self.made_up.model)
 
     def documents(self, now: float) -> dict[str, bytes]:
         """Name -> content of its outputs."""
@@ -115,14 +118,9 @@ class _Part:
         return {**self.made_up.files, "result.json": json.dumps(result).encode()}
 
 
-class _Alone(_Part):
-    def finish(self, now: float) -> None:
-        for name, content in self.documents(now).items():
-            (self.tree.ml / "output/data" / name).write_bytes(content)
-        (self.tree.ml / "model" / MODEL).write_bytes(self.made_up.model)
+class _SharedPart(_Part):
+    """One of several runs of a job."""
 
-
-class _Shared(_Part):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._ended = (self.checkpoints / ENDED).exists()
